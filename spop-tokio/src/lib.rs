@@ -1,0 +1,83 @@
+//! SPOP agents on tokio: HAProxy hands you messages, you answer with variables.
+//!
+//! ```text
+//!            NOTIFY                  Request                     your code
+//! HAProxy ------------> Server ------------------> Service::call ----------+
+//!         <------------        <------------------                         |
+//!              ACK                  Actions        <-----------------------+
+//! ```
+//!
+//! - [`Server`] accepts connections, runs the requests of each at the same time, and answers them as they finish. A request
+//!   that fails, panics or takes too long is answered with a fallback, so HAProxy never waits in vain.
+//! - [`Service`] is your agent; [`service_fn`] makes one of a closure.
+//! - [`Client`] plays HAProxy, for tests without one; [`health_check`] is its `option spop-check`.
+//! - [`SpopCodec`] gives the bare frames, for tools.
+//!
+//! The protocol itself, without IO, is the crate [`spop`], re-exported here.
+//!
+//! # An agent
+//!
+//! ```no_run
+//! use std::net::IpAddr;
+//!
+//! use spop_tokio::{Actions, BoxError, Request, Scope, Server, SocketListener, service_fn};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), BoxError> {
+//!     let service = service_fn(|request: Request| async move {
+//!         let mut actions = Actions::new();
+//!         if let Some(message) = request.message("check-client-ip") {
+//!             let ip: IpAddr = message.get("ip")?;
+//!             actions.set_var(Scope::Session, "ip_score", if ip.is_loopback() { 100 } else { 50 })?;
+//!         }
+//!         Ok::<_, BoxError>(actions)
+//!     });
+//!     Server::new(service).serve(SocketListener::bind("127.0.0.1:12345").await?).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # A test of it, without HAProxy
+//!
+//! ```
+//! use spop_tokio::spop::haproxy::{Config, Engine};
+//! use spop_tokio::spop::{Action, Scope, TypedData};
+//! use spop_tokio::{Actions, Client, EncodeError, Request, Server, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), spop_tokio::Error> {
+//! let service = service_fn(|_: Request| async {
+//!     let mut actions = Actions::new();
+//!     actions.set_var(Scope::Session, "ip_score", 50)?;
+//!     Ok::<_, EncodeError>(actions)
+//! });
+//! let (haproxy, agent) = tokio::io::duplex(4096);
+//! tokio::spawn(async move { Server::new(service).serve_connection(agent).await });
+//!
+//! let (client, driver) = Client::connect(haproxy, Config::new(Engine::Mux)).await?;
+//! tokio::spawn(driver.run());
+//! let ack = client.notify(|notify| notify.message("check-client-ip").map(drop)).await?;
+//! let Some(Action::SetVar { value, .. }) = ack.actions().next() else { panic!("no score") };
+//! assert_eq!(value, TypedData::Int32(50));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! - `tracing` (default): log events. Without it the crate says nothing. No event prints what a client sent.
+
+mod client;
+mod codec;
+mod error;
+mod log;
+mod server;
+mod service;
+
+pub use client::{Client, Driver, health_check};
+pub use codec::SpopCodec;
+pub use error::{BoxError, Error};
+pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener};
+pub use service::{ConnectionInfo, Peer, Request, Service, ServiceFn, service_fn};
+pub use spop;
+pub use spop::{Actions, EncodeError, FromTypedData, Message, Scope, Text, TypedData};

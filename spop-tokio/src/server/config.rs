@@ -1,0 +1,244 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spop::{Actions, NotifyId, Scope, agent};
+
+use super::Server;
+use crate::BoxError;
+
+/// Every knob of a [`Server`].
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) agent: agent::Config,
+    pub(super) max_connections: usize,
+    pub(super) hello_timeout: Duration,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) write_timeout: Duration,
+    pub(super) request_timeout: Option<Duration>,
+    pub(super) max_connection_age: Option<Duration>,
+    pub(super) drain_timeout: Duration,
+    pub(super) on_failure: Arc<dyn Fn(&Failure) -> Actions + Send + Sync>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            agent: agent::Config::new(),
+            max_connections: 1024,
+            hello_timeout: Duration::from_secs(5),
+            idle_timeout: None,
+            write_timeout: Duration::from_secs(10),
+            request_timeout: Some(Duration::from_millis(500)),
+            max_connection_age: None,
+            drain_timeout: Duration::from_secs(10),
+            on_failure: Arc::new(Failure::default_actions),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("agent", &self.agent)
+            .field("max_connections", &self.max_connections)
+            .field("hello_timeout", &self.hello_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("write_timeout", &self.write_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("max_connection_age", &self.max_connection_age)
+            .field("drain_timeout", &self.drain_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a request has no answer of its own, so that HAProxy gets the fallback: see [`Server::on_failure`].
+#[derive(Debug)]
+pub struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) id: NotifyId,
+    pub(super) error: Option<BoxError>,
+}
+
+/// What kind of failure it is.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The handler returned an error.
+    Error,
+    /// The handler panicked.
+    Panic,
+    /// The handler took longer than [`Server::request_timeout`].
+    Timeout,
+    /// The handler's answer is longer than HAProxy takes.
+    TooBig,
+    /// The messages of the NOTIFY cannot be read.
+    Malformed,
+}
+
+impl FailureKind {
+    /// The word of the default fallback: `error`, `panic`, `timeout`, `too-big` or `malformed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Timeout => "timeout",
+            Self::TooBig => "too-big",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Failure {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// The ids of the NOTIFY.
+    pub fn id(&self) -> NotifyId {
+        self.id
+    }
+
+    /// The handler's error, or what is wrong with the frame or the answer.
+    pub fn error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        self.error.as_deref()
+    }
+
+    /// Sets `txn.<var-prefix>.failure` to the kind's word.
+    fn default_actions(&self) -> Actions {
+        let mut actions = Actions::new();
+        // Cannot fail: the name is short and plain.
+        let _ = actions.set_var(Scope::Transaction, "failure", self.kind.as_str());
+        actions
+    }
+}
+
+impl<S> Server<S> {
+    /// How many connections may be open; default 1024. At the limit no more are accepted: they wait in the listen backlog.
+    ///
+    /// HAProxy opens one per request of a burst, up to the `maxconn` of its `server` line. An idle one costs about 5 KiB.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.config.max_connections = connections.max(1);
+        self
+    }
+
+    /// How many requests of one connection may be at work; default 64. At the limit the connection is not read, so that
+    /// the requests wait in HAProxy.
+    ///
+    /// HAProxy sends 20 at most (`max-waiting-frames` in 3.0 and before). Each holds its frame in memory.
+    #[must_use]
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.config.agent = self.config.agent.max_in_flight(requests);
+        self
+    }
+
+    /// The longest frame, in bytes, the length prefix not counted; default 16380, at least 256. Raise it with HAProxy's
+    /// `tune.bufsize`, of which it is 4 less.
+    #[must_use]
+    pub fn max_frame_size(mut self, bytes: u32) -> Self {
+        self.config.agent = self.config.agent.max_frame_size(bytes);
+        self
+    }
+
+    /// How much of a request that HAProxy up to 3.0 sends in fragments is kept, per connection; default 256 KiB and 4096
+    /// fragments, zero to refuse fragments. HAProxy's side is `option send-frag-payload`.
+    #[must_use]
+    pub fn fragments(mut self, bytes: usize, frames: u32) -> Self {
+        self.config.agent = self.config.agent.fragments(bytes, frames);
+        self
+    }
+
+    /// Whether HAProxy may send several requests at a time on a connection; default true. HAProxy's side is `option
+    /// pipelining`.
+    #[must_use]
+    pub fn pipelining(mut self, enabled: bool) -> Self {
+        self.config.agent = self.config.agent.pipelining(enabled);
+        self
+    }
+
+    /// How long a peer may take from connecting to its whole HELLO; default 5 s. It bounds how long one that never speaks
+    /// holds a connection.
+    #[must_use]
+    pub fn hello_timeout(mut self, timeout: Duration) -> Self {
+        self.config.hello_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may be without a request; default `None`, for ever.
+    ///
+    /// Leave it to HAProxy to close idle connections (`timeout idle` up to 3.0, `pool-purge-delay` later): one that the
+    /// agent closes may be carrying a request already, which fails. If set, more than two minutes.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.idle_timeout = timeout.into();
+        self
+    }
+
+    /// How long a peer may leave answers unread once the socket is full; default 10 s, then the connection is closed.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.config.write_timeout = timeout;
+        self
+    }
+
+    /// How long a handler may take; default 500 ms, `None` for ever. Then its future is dropped, and HAProxy gets the
+    /// fallback answer of [`on_failure`](Self::on_failure).
+    ///
+    /// Keep it below `timeout processing` of the `spoe-agent`: HAProxy waits that long for an answer, and takes none later.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.request_timeout = timeout.into();
+        self
+    }
+
+    /// How long a connection may live; default `None`, for ever. Then it ends after the last answer that is due.
+    ///
+    /// For agents behind a balancer that only looks at new connections. HAProxy may have sent another request meanwhile,
+    /// which fails: prefer to leave it out.
+    #[must_use]
+    pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.config.max_connection_age = age.into();
+        self
+    }
+
+    /// How long a graceful shutdown may take; default 10 s. Then all connections are dropped, answered or not.
+    ///
+    /// Keep it above the longest handler, and below the time a supervisor gives the process to stop.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.config.drain_timeout = timeout;
+        self
+    }
+
+    /// The answer to a request whose handler fails, panics, takes too long or answers too much; default: set-var
+    /// `txn.<var-prefix>.failure` to the word of its [`FailureKind`].
+    ///
+    /// HAProxy takes an empty answer for success, and none at all makes it wait for `timeout processing`. So say here what
+    /// your rules take for "let it pass" or "keep it out":
+    ///
+    /// ```
+    /// use spop_tokio::{Actions, Request, Scope, Server, service_fn};
+    ///
+    /// let service = service_fn(|_: Request| async { Err::<Actions, _>("database down") });
+    /// let server = Server::new(service).on_failure(|failure| {
+    ///     let mut actions = Actions::new();
+    ///     // http-request deny if { var(txn.guard.verdict) -m str deny }
+    ///     actions.set_var(Scope::Transaction, "verdict", "deny").expect("a plain name");
+    ///     actions.set_var(Scope::Transaction, "reason", failure.kind().as_str()).expect("a plain name");
+    ///     actions
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_failure(mut self, fallback: impl Fn(&Failure) -> Actions + Send + Sync + 'static) -> Self {
+        self.config.on_failure = Arc::new(fallback);
+        self
+    }
+}

@@ -1,0 +1,199 @@
+//! The handlers of one connection: polled where they are, without a task of their own.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use spop::NotifyId;
+use tokio::time::{Duration, Instant};
+
+/// What became of a request.
+pub(super) enum Outcome<T> {
+    /// The handler answered or failed.
+    Done(T),
+    /// The handler panicked.
+    Panicked,
+    /// The handler was dropped: its time was over.
+    TimedOut,
+    /// The handler was dropped: nobody waits for the answer.
+    Cancelled,
+}
+
+/// The handlers at work.
+///
+/// Most handlers are ready at once. They are polled in a place that is kept from one request to the next, so they cost no
+/// allocation; only one that must wait moves on to the others, place and all.
+pub(super) struct Handlers<'c, F: Future> {
+    place: Option<Place<F>>,
+    waiting: FuturesUnordered<Waiting<'c, F>>,
+    /// How many wait, on all connections.
+    total: &'c AtomicUsize,
+    timeout: Option<Duration>,
+    /// No handler's time is over before this.
+    next_deadline: Option<Instant>,
+}
+
+/// Where a future can be polled, and be replaced by the next one.
+type Place<F> = Pin<Box<Option<F>>>;
+
+impl<'c, F: Future> Handlers<'c, F> {
+    pub(super) fn new(timeout: Option<Duration>, total: &'c AtomicUsize) -> Self {
+        Self { place: None, waiting: FuturesUnordered::new(), total, timeout, next_deadline: None }
+    }
+
+    /// Calls `handler` and polls it once; gives its outcome, or keeps it if it must wait.
+    #[inline]
+    pub(super) fn start(
+        &mut self,
+        id: NotifyId,
+        handler: impl FnOnce() -> F,
+        cx: &mut Context<'_>,
+    ) -> Option<Outcome<F::Output>> {
+        let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            place.set(Some(handler()));
+            let polled = poll_place(&mut place, cx);
+            if polled.is_ready() {
+                place.set(None);
+            }
+            polled
+        }));
+        match polled {
+            Ok(Poll::Ready(output)) => {
+                self.place = Some(place);
+                Some(Outcome::Done(output))
+            }
+            Ok(Poll::Pending) => {
+                let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+                // All have the same time, so the first one to come is the first one to go.
+                self.next_deadline = self.next_deadline.or(deadline);
+                let count = Count::new(self.total);
+                self.waiting.push(Waiting { id, place, deadline, dropped: None, waker: None, _count: count });
+                None
+            }
+            Err(_) => {
+                drop_quietly(place);
+                Some(Outcome::Panicked)
+            }
+        }
+    }
+
+    /// The next outcome of a handler that had to wait; `None` while there is none.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<(NotifyId, Outcome<F::Output>)> {
+        match self.waiting.poll_next_unpin(cx) {
+            Poll::Ready(next) => next,
+            Poll::Pending => None,
+        }
+    }
+
+    /// Drops the handler of `id`; its outcome will be [`Outcome::Cancelled`].
+    pub(super) fn cancel(&mut self, id: NotifyId) {
+        self.drop_where(|waiting| (waiting.id == id).then_some(Reason::Cancelled));
+    }
+
+    /// Drops the handlers whose time is over by `now`; their outcome will be [`Outcome::TimedOut`].
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.drop_where(|waiting| waiting.deadline.is_some_and(|at| at <= now).then_some(Reason::TimedOut));
+        let left = self.waiting.iter().filter(|waiting| waiting.dropped.is_none());
+        self.next_deadline = left.filter_map(|waiting| waiting.deadline).min();
+    }
+
+    /// When to call [`expire`](Self::expire).
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.next_deadline
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn drop_where(&mut self, which: impl Fn(&Waiting<'c, F>) -> Option<Reason>) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.dropped.is_none()) {
+            if let Some(reason) = which(waiting) {
+                waiting.drop_handler(reason);
+            }
+        }
+    }
+}
+
+/// A handler that must wait. Lives as long as it is in the set; the handler itself may go before.
+struct Waiting<'c, F> {
+    id: NotifyId,
+    place: Place<F>,
+    deadline: Option<Instant>,
+    dropped: Option<Reason>,
+    /// Wakes the set, to have it look at a handler that was dropped.
+    waker: Option<Waker>,
+    _count: Count<'c>,
+}
+
+/// One more while it lives.
+struct Count<'c>(&'c AtomicUsize);
+
+impl<'c> Count<'c> {
+    fn new(total: &'c AtomicUsize) -> Self {
+        total.fetch_add(1, Ordering::Relaxed);
+        Self(total)
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Reason {
+    Cancelled,
+    TimedOut,
+}
+
+impl<F> Waiting<'_, F> {
+    fn drop_handler(&mut self, reason: Reason) {
+        self.dropped = Some(reason);
+        drop_quietly(std::mem::replace(&mut self.place, Box::pin(None)));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<F: Future> Future for Waiting<'_, F> {
+    type Output = (NotifyId, Outcome<F::Output>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let waiting = &mut *self;
+        let outcome = match waiting.dropped {
+            Some(Reason::Cancelled) => Outcome::Cancelled,
+            Some(Reason::TimedOut) => Outcome::TimedOut,
+            None => match catch_unwind(AssertUnwindSafe(|| poll_place(&mut waiting.place, cx))) {
+                Ok(Poll::Ready(output)) => Outcome::Done(output),
+                Ok(Poll::Pending) => {
+                    waiting.waker = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                Err(_) => Outcome::Panicked,
+            },
+        };
+        drop_quietly(std::mem::replace(&mut waiting.place, Box::pin(None)));
+        Poll::Ready((waiting.id, outcome))
+    }
+}
+
+/// Polls the future in `place`; an empty place is never ready.
+#[inline]
+fn poll_place<F: Future>(place: &mut Place<F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    match place.as_mut().as_pin_mut() {
+        Some(future) => future.poll(cx),
+        None => Poll::Pending,
+    }
+}
+
+/// A future that panics when it is dropped harms nobody but itself.
+fn drop_quietly<F>(place: Place<F>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(place)));
+}

@@ -1,0 +1,162 @@
+//! Where connections come from.
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+use std::{fmt, io};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::sleep;
+use tokio_util::either::Either;
+
+use super::unix::UnixSocket;
+use crate::log::warning;
+use crate::service::Peer;
+
+/// A source of connections. Implemented for tokio's listeners and for [`SocketListener`]; implement it to serve TLS or
+/// anything else.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection and who it comes from. Errors are its own to deal with: it must not return in a tight loop.
+    ///
+    /// Dropping the future must lose no connection.
+    fn accept(&mut self) -> impl Future<Output = (Self::Io, Peer)> + Send;
+}
+
+impl Listener for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> (TcpStream, Peer) {
+        let (stream, address) = retry(|| TcpListener::accept(self)).await;
+        // Answers are small and must leave at once; if the system refuses that, they leave a little later.
+        let _ = stream.set_nodelay(true);
+        (stream, Peer::Tcp(address))
+    }
+}
+
+impl Listener for UnixListener {
+    type Io = UnixStream;
+
+    async fn accept(&mut self) -> (UnixStream, Peer) {
+        (retry(|| UnixListener::accept(self)).await.0, Peer::Unix)
+    }
+}
+
+/// A listener at an address that a user wrote: TCP or Unix.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// use spop_tokio::SocketListener;
+///
+/// let listener = SocketListener::bind("127.0.0.1:0").await?;
+/// println!("listening on {listener}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SocketListener(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixSocket),
+}
+
+impl SocketListener {
+    /// Listens at `address`: `127.0.0.1:12345`, `[::1]:12345`, `localhost:12345`, or, with the path of a Unix socket,
+    /// `unix:/run/agent.sock`; HAProxy's own spelling `unix@/run/agent.sock` does too. Port 0 takes any free port.
+    ///
+    /// # Errors
+    /// If the address is none of these, or cannot be listened at; for a Unix socket see [`bind_unix`](Self::bind_unix).
+    pub async fn bind(address: &str) -> io::Result<Self> {
+        if let Some(path) = address.strip_prefix("unix:").or_else(|| address.strip_prefix("unix@")) {
+            return Self::bind_unix(path, None);
+        }
+        let listener = TcpListener::bind(address).await;
+        let explain = |error: io::Error| {
+            let text = format!("cannot listen at {address}: {error} (want HOST:PORT or unix:PATH)");
+            io::Error::new(error.kind(), text)
+        };
+        listener.map(|listener| Self(Socket::Tcp(listener))).map_err(explain)
+    }
+
+    /// Listens at a Unix socket in the file system, which is removed when the listener is dropped.
+    ///
+    /// `mode` sets who may connect (such as `0o660`: owner and group), before anybody can; `None` leaves that to the umask.
+    /// A socket that was left behind by a process that is gone is replaced; one that somebody listens at is not.
+    ///
+    /// # Errors
+    /// `AddrInUse` if somebody listens at `path` or it is no socket; what the file system refuses.
+    pub fn bind_unix(path: impl AsRef<Path>, mode: Option<u32>) -> io::Result<Self> {
+        UnixSocket::bind(path.as_ref(), mode).map(|socket| Self(Socket::Unix(socket)))
+    }
+
+    /// The TCP address; `None` for a Unix socket.
+    pub fn tcp_addr(&self) -> Option<std::net::SocketAddr> {
+        match &self.0 {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+}
+
+/// The address as `bind` takes it, with the port that was chosen for port 0.
+impl fmt::Display for SocketListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Socket::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.fmt(f),
+                Err(_) => f.write_str("unknown address"),
+            },
+            Socket::Unix(socket) => write!(f, "unix:{}", socket.path().display()),
+        }
+    }
+}
+
+impl Listener for SocketListener {
+    type Io = Either<TcpStream, UnixStream>;
+
+    async fn accept(&mut self) -> (Self::Io, Peer) {
+        match &mut self.0 {
+            Socket::Tcp(listener) => {
+                let (stream, peer) = Listener::accept(listener).await;
+                (Either::Left(stream), peer)
+            }
+            Socket::Unix(socket) => {
+                let (stream, peer) = Listener::accept(socket.listener()).await;
+                (Either::Right(stream), peer)
+            }
+        }
+    }
+}
+
+/// Accepts until it works. What is wrong with one connection is passed over; what is wrong with the process or the system,
+/// such as no file descriptor left, is given time to pass.
+async fn retry<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut() -> F) -> T {
+    const FIRST: Duration = Duration::from_millis(5);
+    const LAST: Duration = Duration::from_secs(1);
+    let mut pause = FIRST;
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                warning!(%error, ?pause, "cannot accept connections");
+                let _ = error;
+                sleep(pause).await;
+                pause = (pause * 2).min(LAST);
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

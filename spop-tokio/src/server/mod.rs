@@ -1,0 +1,90 @@
+//! The server: accepts connections and runs each to its end.
+
+mod config;
+mod connection;
+mod handlers;
+mod listener;
+mod serve;
+mod timers;
+mod unix;
+
+use std::sync::atomic::AtomicUsize;
+
+pub use config::{Failure, FailureKind};
+pub use listener::{Listener, SocketListener};
+pub use serve::{Drained, Serve};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use self::config::Config;
+use self::connection::Driver;
+use self::handlers::Handlers;
+use crate::service::Peer;
+use crate::{Error, Service};
+
+/// An agent: answers the requests of the connections it is given with a [`Service`].
+///
+/// Requests of one connection run at the same time, and each is answered as it finishes; answers that are ready together
+/// leave in one write. A request that fails gets a fallback answer, and neither its connection nor its neighbours notice.
+///
+/// ```no_run
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use spop_tokio::{Actions, Request, Scope, Server, SocketListener, service_fn};
+///
+/// let service = service_fn(|request: Request| async move {
+///     let mut actions = Actions::new();
+///     actions.set_var(Scope::Transaction, "messages", request.messages().len() as u64)?;
+///     Ok::<_, spop_tokio::BoxError>(actions)
+/// });
+/// let listener = SocketListener::bind("127.0.0.1:12345").await?;
+/// let drained = Server::new(service)
+///     .serve(listener)
+///     .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.unwrap() })
+///     .await?;
+/// println!("{} requests were left without an answer", drained.unanswered);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server<S> {
+    service: S,
+    config: Config,
+    /// Handlers that wait for something, of all connections.
+    waiting: AtomicUsize,
+}
+
+impl<S: Service> Server<S> {
+    /// A server with the defaults that its setters state.
+    pub fn new(service: S) -> Self {
+        Self { service, config: Config::default(), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Accepts and serves connections. The future it makes must be awaited; without
+    /// [`with_graceful_shutdown`](Serve::with_graceful_shutdown) it never ends.
+    pub fn serve<L: Listener>(self, listener: L) -> Serve<S, L> {
+        Serve::new(self, listener)
+    }
+
+    /// Serves one connection that the caller accepted, to its end. Gives how many requests were left without an answer:
+    /// those that HAProxy did not wait for, most often none.
+    ///
+    /// # Errors
+    /// If the stream fails, or the peer breaks the protocol or a timeout. A peer that leaves, with or without a goodbye, is
+    /// no error.
+    pub async fn serve_connection<Io>(&self, io: Io) -> Result<usize, Error>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.run(io, Peer::Other, CancellationToken::new()).await
+    }
+
+    async fn run<Io>(&self, io: Io, peer: Peer, shutdown: CancellationToken) -> Result<usize, Error>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin,
+    {
+        let call = |request| self.service.call(request);
+        let handlers = Handlers::new(self.config.request_timeout, &self.waiting);
+        Driver::new(io, peer, &self.config, call, handlers, shutdown.cancelled_owned()).run().await
+    }
+}

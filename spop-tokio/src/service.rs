@@ -1,0 +1,148 @@
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::{fmt, ops};
+
+use bytes::Bytes;
+use spop::{Actions, Negotiated, Notify};
+
+use crate::BoxError;
+
+/// Answers requests: what an agent is made of.
+///
+/// Calls for one connection overlap, and are answered in the order in which they finish. A future is dropped when its time
+/// is over, its connection ends, or HAProxy gives the request up.
+///
+/// For a closure see [`service_fn`].
+pub trait Service: Send + Sync + 'static {
+    /// What the handler may fail with: HAProxy gets the fallback answer of
+    /// [`Server::on_failure`](crate::Server::on_failure) at once.
+    type Error: Into<BoxError>;
+
+    /// Answers one NOTIFY, all its messages.
+    fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Self::Error>> + Send;
+}
+
+/// Makes a [`Service`] of a function.
+///
+/// ```
+/// use spop_tokio::{Actions, Request, Scope, service_fn};
+///
+/// let service = service_fn(|request: Request| async move {
+///     let mut actions = Actions::new();
+///     if let Some(message) = request.message("check-client-ip") {
+///         let ip: std::net::IpAddr = message.get("ip")?;
+///         actions.set_var(Scope::Session, "ip_score", if ip.is_loopback() { 100 } else { 50 })?;
+///     }
+///     Ok::<_, spop_tokio::BoxError>(actions)
+/// });
+/// # spop_tokio::Server::new(service);
+/// ```
+pub fn service_fn<F, Fut, E>(function: F) -> ServiceFn<F>
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Actions, E>> + Send,
+    E: Into<BoxError>,
+{
+    ServiceFn(function)
+}
+
+/// A function as a [`Service`]: see [`service_fn`].
+#[derive(Clone, Copy)]
+pub struct ServiceFn<F>(F);
+
+impl<F> fmt::Debug for ServiceFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceFn").finish_non_exhaustive()
+    }
+}
+
+impl<F, Fut, E> Service for ServiceFn<F>
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Actions, E>> + Send,
+    E: Into<BoxError>,
+{
+    type Error = E;
+
+    fn call(&self, request: Request) -> impl Future<Output = Result<Actions, E>> + Send {
+        (self.0)(request)
+    }
+}
+
+impl<S: Service> Service for Arc<S> {
+    type Error = S::Error;
+
+    fn call(&self, request: Request) -> impl Future<Output = Result<Actions, S::Error>> + Send {
+        S::call(self, request)
+    }
+}
+
+/// One NOTIFY, and the connection it came on. Dereferences to [`Notify`], for its messages.
+///
+/// It holds on to the bytes it came in, so copy out what is to outlive the answer.
+#[derive(Clone, Debug)]
+pub struct Request {
+    notify: Notify<Bytes>,
+    connection: Arc<ConnectionInfo>,
+}
+
+impl Request {
+    pub(crate) fn new(notify: Notify<Bytes>, connection: Arc<ConnectionInfo>) -> Self {
+        Self { notify, connection }
+    }
+
+    /// The connection it came on.
+    pub fn connection(&self) -> &ConnectionInfo {
+        &self.connection
+    }
+}
+
+impl ops::Deref for Request {
+    type Target = Notify<Bytes>;
+
+    fn deref(&self) -> &Notify<Bytes> {
+        &self.notify
+    }
+}
+
+/// What is known of a connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    pub(crate) peer: Peer,
+    pub(crate) negotiated: Negotiated,
+}
+
+impl ConnectionInfo {
+    /// Who connected.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// What both sides agreed on, the engine-id among it.
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+}
+
+/// Who connected: HAProxy, most often.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP peer.
+    Tcp(SocketAddr),
+    /// A process on this machine, over a Unix socket.
+    Unix,
+    /// A stream of the caller's own.
+    Other,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+            Self::Other => f.write_str("stream"),
+        }
+    }
+}

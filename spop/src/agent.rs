@@ -1,0 +1,475 @@
+//! The agent's side of a connection.
+
+use alloc::vec::Vec;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::decoder::FrameDecoder;
+use crate::error::{DecodeError, DecodeErrorKind, ProtocolError, UsageError};
+use crate::fragments::{Fragments, Limits, Outcome};
+use crate::frame::{
+    AckWriter, Actions, AgentHello, Disconnect, Flags, FrameHeader, FrameType, HaproxyHello, NameRule,
+    Notify, NotifyId, OpenFrame, RawFrame,
+};
+use crate::{AckError, Capabilities, MIN_FRAME_SIZE, Negotiated, Phase, Status, Version};
+
+/// What an agent offers and bounds, per connection.
+#[derive(Clone, Debug)]
+pub struct Config {
+    max_frame_size: u32,
+    capabilities: Capabilities,
+    max_in_flight: usize,
+    fragments: Limits,
+    names: NameRule,
+}
+
+impl Config {
+    /// The defaults stated at each setter.
+    pub const fn new() -> Self {
+        Self {
+            max_frame_size: 16_380,
+            capabilities: Capabilities::PIPELINING,
+            max_in_flight: 64,
+            fragments: Limits { bytes: 256 * 1024, frames: 4096 },
+            names: NameRule::ANY_PREFIX,
+        }
+    }
+
+    /// The longest frame to take or send, in bytes, the length prefix not counted; default 16380, which is HAProxy's
+    /// `tune.bufsize` - 4. The smaller one of both sides holds for what is sent.
+    ///
+    /// Raise it together with HAProxy's `tune.bufsize` (or the `max-frame-size` of its `spoe-agent`). It bounds the
+    /// memory that a peer can claim with a length prefix. Below 256, the protocol's minimum, it counts as 256.
+    #[must_use]
+    pub const fn max_frame_size(mut self, bytes: u32) -> Self {
+        self.max_frame_size = if bytes < MIN_FRAME_SIZE { MIN_FRAME_SIZE } else { bytes };
+        self
+    }
+
+    /// Whether to take several NOTIFYs at a time on one connection; default true. HAProxy's `option pipelining` must
+    /// be on too, as it is by default.
+    ///
+    /// Without it HAProxy opens a connection for every NOTIFY that finds no idle one.
+    #[must_use]
+    pub const fn pipelining(mut self, enabled: bool) -> Self {
+        self.capabilities = if enabled { Capabilities::PIPELINING } else { Capabilities::NONE };
+        self
+    }
+
+    /// How many NOTIFYs may wait for their ACK on one connection; default 64, at least 1. HAProxy itself stops at 20
+    /// (`max-waiting-frames`, up to 3.0).
+    ///
+    /// At the cap [`Connection::handle_input`] leaves the input alone. Each NOTIFY in flight holds its frame in memory.
+    #[must_use]
+    pub const fn max_in_flight(mut self, notifies: usize) -> Self {
+        self.max_in_flight = if notifies == 0 { 1 } else { notifies };
+        self
+    }
+
+    /// How much of a NOTIFY that comes in fragments is kept: default 256 KiB and 4096 frames per connection. Zero bytes:
+    /// no fragment is taken, and `fragmentation` is not announced.
+    ///
+    /// Only HAProxy up to 3.0 fragments (`option send-frag-payload`, on by default there). Without this, a payload longer
+    /// than its `max-frame-size` makes it drop and reopen connections without end until `timeout processing`.
+    #[must_use]
+    pub const fn fragments(mut self, bytes: usize, frames: u32) -> Self {
+        self.fragments = Limits { bytes, frames };
+        self
+    }
+
+    /// The `option var-prefix` of the `spoe-agent` section (by default the agent's name), so that names too long for
+    /// HAProxy are refused exactly; default unknown.
+    #[must_use]
+    pub const fn var_prefix(mut self, prefix: &str) -> Self {
+        self.names = NameRule::new(prefix);
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What happened on a connection.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The HELLOs are exchanged: NOTIFYs may come.
+    Connected(Negotiated),
+    /// This was an `option spop-check`. The answer is in `out`: send it, add nothing to it, and close.
+    HealthCheck,
+    /// HAProxy asks. **Every one needs exactly one ACK**, or HAProxy waits for its `timeout processing`.
+    Notify(Notify<Bytes>),
+    /// HAProxy asks, in a frame whose ids can be read and whose messages cannot. It needs an ACK all the same.
+    Malformed(NotifyId, DecodeError),
+    /// HAProxy wants no answer to this NOTIFY any more: drop the work on it. Its id may come again at once.
+    Aborted(NotifyId),
+    /// A NOTIFY in fragments passed the limits of [`Config::fragments`] and was refused: HAProxy logs status 4.
+    Refused(NotifyId, DecodeError),
+    /// HAProxy says goodbye. The answer is in `out`: send it and close.
+    Disconnected(Disconnect),
+}
+
+/// The agent's side of one connection: bytes in, events and bytes out. No IO, no clock.
+///
+/// To drive it:
+///
+/// 1. Append what the peer sent to an input buffer, then call [`handle_input`](Self::handle_input) until it gives
+///    `Ok(None)`: it takes at most one event's worth of frames at a time, and appends answers to `out`.
+/// 2. For [`Event::Notify`] and [`Event::Malformed`] call [`ack`](Self::ack) or [`ack_writer`](Self::ack_writer), now or
+///    later, in any order. For [`Event::Aborted`] forget the work on that id first.
+/// 3. Send `out`. AGENT-HELLO must leave in one write, as HAProxy 3.2 to 3.4 resets a connection that receives it in
+///    parts; so send all of `out` at once.
+/// 4. While [`is_full`](Self::is_full), read nothing: call `handle_input` again after an ACK.
+/// 5. Once [`phase`](Self::phase) is [`Phase::Closed`], send what is left in `out` and close. An `Err` of `handle_input`
+///    leads there too; the DISCONNECT that says why is in `out` already.
+/// 6. When the peer closes, call [`handle_eof`](Self::handle_eof). That, and a reset, is how HAProxy from 3.1 ends idle
+///    connections: nothing is wrong then.
+/// 7. To stop, call [`drain`](Self::drain), or [`disconnect`](Self::disconnect) to stop at once.
+///
+/// **Ids are HAProxy's: they mean something on their own connection only**, and an ACK with ids that did not come on this
+/// very connection makes HAProxy from 3.1 lose every request on it. So an ACK can only be written here.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use spop::agent::{Config, Connection, Event};
+/// use spop::{Actions, Scope};
+///
+/// fn on_bytes(connection: &mut Connection, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), spop::ProtocolError> {
+///     while let Some(event) = connection.handle_input(input, out)? {
+///         if let Event::Notify(notify) = event {
+///             let mut actions = Actions::new();
+///             actions.set_var(Scope::Session, "ip_score", 42).expect("a name HAProxy takes");
+///             connection.ack(notify.id(), &actions, out).expect("a NOTIFY that just came, and a short answer");
+///         }
+///     }
+///     Ok(())
+/// }
+/// # let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+/// # on_bytes(&mut Connection::new(Config::new()), &mut input, &mut out).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    config: Config,
+    decoder: FrameDecoder,
+    fragments: Fragments,
+    negotiated: Option<Negotiated>,
+    books: Books,
+}
+
+/// Which NOTIFYs wait for an ACK, and what is to happen after the last one.
+#[derive(Debug)]
+pub(crate) struct Books {
+    phase: Phase,
+    /// A few dozen at most, most often one: a search beats a hash.
+    in_flight: Vec<NotifyId>,
+    fill_empty_acks: bool,
+}
+
+impl Books {
+    /// HAProxy 3.1 before a fix of February 2025 takes no notice of an ACK without a payload (wire pitfall P11). Only
+    /// versions without `async` can be meant.
+    pub(crate) fn fill_empty_acks(&self) -> bool {
+        self.fill_empty_acks
+    }
+
+    /// An ACK to `id` was written to `out`. The last one of a drain takes the goodbye with it, in the same write: without
+    /// pipelining that leaves HAProxy no moment to send another NOTIFY in between.
+    #[inline]
+    pub(crate) fn answered(&mut self, id: NotifyId, out: &mut BytesMut) {
+        self.forget(id);
+        if self.phase == Phase::Draining && self.in_flight.is_empty() {
+            self.disconnect(&Disconnect::new(Status::NORMAL), out);
+        }
+    }
+
+    #[inline]
+    fn forget(&mut self, id: NotifyId) -> bool {
+        let at = self.in_flight.iter().position(|&waiting| waiting == id);
+        at.map(|at| self.in_flight.swap_remove(at)).is_some()
+    }
+
+    fn disconnect(&mut self, disconnect: &Disconnect, out: &mut BytesMut) {
+        if self.phase != Phase::Closed {
+            disconnect.encode(FrameType::AGENT_DISCONNECT, out);
+            self.phase = Phase::Closed;
+        }
+    }
+}
+
+impl Connection {
+    /// A connection on which nothing was received yet.
+    pub const fn new(config: Config) -> Self {
+        Self {
+            decoder: FrameDecoder::new(config.max_frame_size),
+            fragments: Fragments::new(config.fragments),
+            negotiated: None,
+            books: Books { phase: Phase::Hello, in_flight: Vec::new(), fill_empty_acks: false },
+            config,
+        }
+    }
+
+    /// Takes complete frames from `input` up to the next event; `None` when more bytes are needed, or, at the in-flight
+    /// cap, an ACK. Answers are appended to `out`.
+    ///
+    /// # Errors
+    /// If HAProxy breaks the protocol. The DISCONNECT with the error's status is in `out`, and the phase is
+    /// [`Phase::Closed`].
+    pub fn handle_input(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Option<Event>, ProtocolError> {
+        while self.phase() != Phase::Closed && !self.is_full() {
+            match self.next_frame(input, out) {
+                Ok(Progress::Event(event)) => return Ok(Some(event)),
+                Ok(Progress::Frame) => {}
+                Ok(Progress::Incomplete) => break,
+                Err(error) => {
+                    self.disconnect(error.status(), "", out);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The peer closed its side, with `input` left over.
+    ///
+    /// # Errors
+    /// [`ProtocolError::UnexpectedEof`] if it closed in the middle of a frame. Anything else is a normal end, NOTIFYs
+    /// without an ACK included: HAProxy from 3.1 sends no DISCONNECT, and never waits for ours.
+    pub fn handle_eof(&mut self, input: &[u8]) -> Result<(), ProtocolError> {
+        let closed = core::mem::replace(&mut self.books.phase, Phase::Closed) == Phase::Closed;
+        if closed || input.is_empty() || self.is_full() { Ok(()) } else { Err(ProtocolError::UnexpectedEof) }
+    }
+
+    /// Appends the ACK to `id` with `actions` to `out`.
+    ///
+    /// # Errors
+    /// [`AckError::Usage`] if no NOTIFY `id` waits for an ACK, [`AckError::Encode`] if the ACK would be longer than HAProxy
+    /// takes. `out` is unchanged then, and the NOTIFY goes on waiting: answer it with something shorter.
+    #[inline]
+    pub fn ack(&mut self, id: NotifyId, actions: &Actions, out: &mut BytesMut) -> Result<(), AckError> {
+        let mut ack = self.ack_writer(id, out)?;
+        ack.append(actions)?;
+        ack.finish();
+        Ok(())
+    }
+
+    /// Starts the ACK to `id` in `out`, to be written in place and finished. If it is dropped instead, the NOTIFY goes on
+    /// waiting.
+    ///
+    /// # Errors
+    /// [`UsageError::NotInFlight`] if no NOTIFY `id` waits for an ACK: it has one, was aborted, or came elsewhere.
+    #[inline]
+    pub fn ack_writer<'a>(
+        &'a mut self,
+        id: NotifyId,
+        out: &'a mut BytesMut,
+    ) -> Result<AckWriter<'a>, UsageError> {
+        if self.phase() == Phase::Closed {
+            return Err(UsageError::WrongPhase(Phase::Closed));
+        }
+        if !self.books.in_flight.contains(&id) {
+            return Err(UsageError::NotInFlight(id));
+        }
+        Ok(AckWriter::for_connection(id, self.max_ack_size(), self.config.names, &mut self.books, out))
+    }
+
+    /// The longest ACK, in bytes, the length prefix not counted.
+    ///
+    /// One less than negotiated: an ACK that fills HAProxy's buffer to the last byte (`tune.bufsize`, four more than its
+    /// max-frame-size) wedges a connection of HAProxy from 3.1 for good (wire pitfall P1).
+    fn max_ack_size(&self) -> usize {
+        self.negotiated.as_ref().map_or(MIN_FRAME_SIZE, |negotiated| negotiated.max_frame_size) as usize - 1
+    }
+
+    /// Lets the connection end once every NOTIFY has its ACK: the AGENT-DISCONNECT follows the last one at once. NOTIFYs
+    /// that come until then are taken as before.
+    pub fn drain(&mut self, out: &mut BytesMut) {
+        match self.phase() {
+            Phase::Running if self.in_flight() > 0 => self.books.phase = Phase::Draining,
+            Phase::Draining => {}
+            _ => self.disconnect(Status::NORMAL, "", out),
+        }
+    }
+
+    /// Appends an AGENT-DISCONNECT and ends the connection; does nothing if it has ended. HAProxy fails the requests in
+    /// flight at once, with 256 plus `status`, or with 257 for [`Status::NORMAL`]. An empty `why` stands for HAProxy's own
+    /// text.
+    ///
+    /// Close right after sending it: HAProxy does not answer.
+    pub fn disconnect(&mut self, status: Status, why: &str, out: &mut BytesMut) {
+        let mut disconnect = Disconnect::new(status);
+        if !why.is_empty() {
+            disconnect.message = why.into();
+        }
+        self.books.disconnect(&disconnect, out);
+    }
+
+    /// Where the connection stands.
+    #[inline]
+    pub fn phase(&self) -> Phase {
+        self.books.phase
+    }
+
+    /// What both sides agreed on, once they did.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// How many NOTIFYs wait for an ACK.
+    #[inline]
+    pub fn in_flight(&self) -> usize {
+        self.books.in_flight.len()
+    }
+
+    /// Whether as many NOTIFYs wait for an ACK as [`Config::max_in_flight`] allows, so that no input is taken.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.in_flight() >= self.config.max_in_flight
+    }
+
+    #[inline]
+    fn next_frame(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<Progress, ProtocolError> {
+        let Some(frame) = self.decoder.peek(input)? else { return Ok(Progress::Incomplete) };
+        let (len, (header, _)) = (frame.len(), FrameHeader::parse(frame)?);
+        match (self.phase(), header.frame_type) {
+            (Phase::Running | Phase::Draining, FrameType::NOTIFY) => self.notify(header, input, len, out),
+            (Phase::Running | Phase::Draining, FrameType::UNSET) => {
+                let raw = RawFrame::parse(FrameDecoder::take(input, len))?;
+                let outcome = self.fragments.push(&raw)?;
+                self.fragment(outcome, out)
+            }
+            (Phase::Hello, FrameType::HAPROXY_HELLO) => {
+                let hello = HaproxyHello::parse(&FrameDecoder::take(input, len))?;
+                self.hello(hello, out).map(Progress::Event)
+            }
+            (_, FrameType::HAPROXY_DISCONNECT) => {
+                let disconnect = Disconnect::parse(&FrameDecoder::take(input, len))?;
+                // HAProxy takes nothing else from now on, and waits for this.
+                self.disconnect(Status::NORMAL, "", out);
+                Ok(Progress::Event(Event::Disconnected(disconnect)))
+            }
+            (phase, frame_type @ (FrameType::HAPROXY_HELLO | FrameType::NOTIFY | FrameType::UNSET))
+            | (phase @ Phase::Hello, frame_type) => Err(ProtocolError::UnexpectedFrame { frame_type, phase }),
+            // SPOE.txt 3.2.2: a frame of unknown type is passed over; one that only agents send means no more.
+            _ => {
+                FrameDecoder::skip(input, len);
+                Ok(Progress::Frame)
+            }
+        }
+    }
+
+    /// Steps 2 and 3 of SPOE.txt 3.2.4: what both sides can do.
+    fn hello(&mut self, hello: HaproxyHello, out: &mut BytesMut) -> Result<Event, ProtocolError> {
+        // HAProxy accepts 2.0 in the answer and nothing else, whatever it offers.
+        if !hello.supported_versions.contains(&Version::V2_0) {
+            return Err(ProtocolError::UnsupportedVersion);
+        }
+        if hello.max_frame_size < MIN_FRAME_SIZE {
+            return Err(ProtocolError::MaxFrameSize(hello.max_frame_size));
+        }
+        let negotiated = Negotiated {
+            version: Version::V2_0,
+            max_frame_size: hello.max_frame_size.min(self.config.max_frame_size),
+            capabilities: hello.capabilities & self.config.capabilities,
+            engine_id: hello.engine_id,
+        };
+        if hello.healthcheck {
+            // With a small tune.bufsize HAProxy from 3.1 refuses the very size it offers in a check; the smallest passes.
+            agent_hello(&negotiated, MIN_FRAME_SIZE, negotiated.capabilities).encode(out);
+            self.books.phase = Phase::Closed;
+            return Ok(Event::HealthCheck);
+        }
+        agent_hello(&negotiated, negotiated.max_frame_size, negotiated.capabilities | self.fragmentation())
+            .encode(out);
+        self.books.phase = Phase::Running;
+        self.books.fill_empty_acks = !hello.capabilities.contains(Capabilities::ASYNC);
+        self.negotiated = Some(negotiated.clone());
+        Ok(Event::Connected(negotiated))
+    }
+
+    /// Announced although HAProxy never offers it: see [`crate::fragments`].
+    fn fragmentation(&self) -> Capabilities {
+        if self.config.fragments.bytes > 0 { Capabilities::FRAGMENTATION } else { Capabilities::NONE }
+    }
+
+    #[inline]
+    fn notify(
+        &mut self,
+        header: FrameHeader,
+        input: &mut BytesMut,
+        len: usize,
+        out: &mut BytesMut,
+    ) -> Result<Progress, ProtocolError> {
+        // HAProxy up to 3.0 uses the ids again for the next event of a stream whose answer it did not wait for (P8). The
+        // frame stays in the input, so that the old work is dropped before the new one starts.
+        if self.books.forget(header.id) {
+            return Ok(Progress::Event(Event::Aborted(header.id)));
+        }
+        self.fragments.expect_none(header.id)?;
+        if header.flags.is_fin() {
+            let frame = FrameDecoder::take(input, len);
+            if header.flags.is_abort() {
+                // Given up in the frame that asks: there is nobody to answer.
+                return Ok(Progress::Frame);
+            }
+            return Ok(Progress::Event(self.arrived(header.id, frame)));
+        }
+        if self.fragmentation() == Capabilities::NONE {
+            return Err(DecodeError::new(DecodeErrorKind::Fragmented, 0).into());
+        }
+        let raw = RawFrame::parse(FrameDecoder::take(input, len))?;
+        let outcome = self.fragments.start(raw)?;
+        self.fragment(outcome, out)
+    }
+
+    fn fragment(&mut self, outcome: Outcome, out: &mut BytesMut) -> Result<Progress, ProtocolError> {
+        Ok(match outcome {
+            Outcome::Pending => Progress::Frame,
+            Outcome::Complete(frame) => {
+                let id = FrameHeader::parse(&frame)?.0.id;
+                Progress::Event(self.arrived(id, frame))
+            }
+            Outcome::Aborted(id) => Progress::Event(Event::Aborted(id)),
+            Outcome::TooBig(id, error) => {
+                // SPOE.txt 3.2.10: this makes HAProxy stop sending the rest.
+                let flags = Flags(Flags::FIN.0 | Flags::ABORT.0);
+                let header = FrameHeader { flags, ..FrameHeader::whole(FrameType::ACK, id) };
+                OpenFrame::new(out, header, self.max_ack_size()).finish();
+                Progress::Event(Event::Refused(id, error))
+            }
+        })
+    }
+
+    #[inline]
+    fn arrived(&mut self, id: NotifyId, frame: Bytes) -> Event {
+        self.books.in_flight.push(id);
+        match Notify::parse(frame) {
+            Ok(notify) => Event::Notify(notify),
+            Err(error) => Event::Malformed(id, error),
+        }
+    }
+}
+
+/// What became of a frame.
+enum Progress {
+    /// It is an event.
+    Event(Event),
+    /// It was taken, and there is nothing to tell.
+    Frame,
+    /// It is not there yet.
+    Incomplete,
+}
+
+fn agent_hello(negotiated: &Negotiated, max_frame_size: u32, capabilities: Capabilities) -> AgentHello {
+    AgentHello {
+        version: negotiated.version,
+        max_frame_size: Some(max_frame_size),
+        capabilities: Some(capabilities),
+    }
+}

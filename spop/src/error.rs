@@ -1,0 +1,409 @@
+//! What can go wrong, by who is to blame: the peer's bytes ([`DecodeError`], [`ProtocolError`]), the answer being built
+//! ([`EncodeError`]), the order of calls ([`UsageError`]), or an argument that is not what a handler wants
+//! ([`ArgError`]).
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use crate::frame::{FrameType, NotifyId};
+use crate::typed_data::DataType;
+use crate::{Phase, Status};
+
+/// A frame that is not what SPOE.txt says: what is wrong, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    kind: DecodeErrorKind,
+    offset: usize,
+}
+
+impl DecodeError {
+    pub(crate) const fn new(kind: DecodeErrorKind, offset: usize) -> Self {
+        Self { kind, offset }
+    }
+
+    /// What is wrong.
+    pub const fn kind(&self) -> DecodeErrorKind {
+        self.kind
+    }
+
+    /// Where, in bytes from the frame's type byte (the length prefix does not count).
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The code that a DISCONNECT for this error carries.
+    pub const fn status(&self) -> Status {
+        self.kind.status()
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (at byte {} of the frame)", self.kind, self.offset)
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// What is wrong with a frame.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeErrorKind {
+    /// The length prefix is below 7, the size of an empty frame.
+    FrameTooShort {
+        /// The length prefix.
+        len: u32,
+    },
+    /// The length prefix is above the limit.
+    FrameTooBig {
+        /// The length prefix.
+        len: u32,
+        /// The limit, `max-frame-size`.
+        max: u32,
+    },
+    /// The frame ends in the middle of an item.
+    Truncated,
+    /// A variable-length integer has an 11th byte.
+    VarintTooLong,
+    /// A variable-length integer is past 2^64-1.
+    VarintOverflow,
+    /// A value has a type that SPOE.txt reserves, 10 to 15.
+    ReservedType(u8),
+    /// A message has no name. HAProxy never sends that on purpose: see [`DecodeErrorKind::ArgCount`].
+    EmptyMessageName,
+    /// What follows the first message is no message: HAProxy's count of arguments is one byte and wraps, so a message
+    /// configured with more than 255 arguments looks like this.
+    ArgCount,
+    /// The frame is of another type than the one to be parsed.
+    WrongType(FrameType),
+    /// A frame that must be whole has its FIN flag clear.
+    Fragmented,
+    /// A HELLO or DISCONNECT has a stream-id or frame-id other than 0.
+    IdsNotZero,
+    /// An item of a HELLO or DISCONNECT has no name.
+    EmptyItemName,
+    /// The named item of a HELLO or DISCONNECT has a value of the wrong type.
+    ItemType(&'static str),
+    /// The HELLO has no version item.
+    NoVersion,
+    /// The HELLO has no `max-frame-size`.
+    NoMaxFrameSize,
+    /// The HELLO has no `capabilities`.
+    NoCapabilities,
+    /// The `max-frame-size` is not a 32-bit number.
+    MaxFrameSizeRange,
+    /// The version of an AGENT-HELLO is no `major.minor`.
+    BadVersion,
+    /// An action has a type other than set-var (1) and unset-var (2).
+    UnknownAction(u8),
+    /// An action has the wrong number of arguments.
+    ActionArgs(u8),
+    /// A variable has a scope other than 0 to 4.
+    UnknownScope(u8),
+    /// The fragments of one NOTIFY pass the limit of bytes or of frames.
+    FragmentsTooBig,
+}
+
+impl DecodeErrorKind {
+    const fn status(self) -> Status {
+        match self {
+            Self::FrameTooBig { .. } | Self::FragmentsTooBig => Status::TOO_BIG,
+            Self::Fragmented => Status::FRAGMENTATION_NOT_SUPPORTED,
+            Self::NoVersion => Status::NO_VERSION,
+            Self::NoMaxFrameSize => Status::NO_FRAME_SIZE,
+            Self::NoCapabilities => Status::NO_CAPABILITIES,
+            Self::BadVersion => Status::BAD_VERSION,
+            Self::MaxFrameSizeRange => Status::BAD_FRAME_SIZE,
+            _ => Status::INVALID,
+        }
+    }
+}
+
+impl fmt::Display for DecodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FrameTooShort { len } => {
+                write!(f, "frame of {len} bytes, a frame has at least 7: the peer does not speak SPOP")
+            }
+            Self::FrameTooBig { len, max } => {
+                write!(
+                    f,
+                    "frame of {len} bytes, {max} allowed: raise max-frame-size if the peer does speak SPOP"
+                )
+            }
+            Self::Truncated => f.write_str("the frame ends in the middle of an item"),
+            Self::VarintTooLong => f.write_str("integer of more than 10 bytes"),
+            Self::VarintOverflow => f.write_str("integer past 64 bits"),
+            Self::ReservedType(code) => write!(f, "value of reserved type {code}"),
+            Self::EmptyMessageName => f.write_str("message without a name"),
+            Self::ArgCount => f.write_str(
+                "no message where one must start: a message of more than 255 arguments? \
+                 HAProxy counts them in one byte, split it",
+            ),
+            Self::WrongType(found) => write!(f, "unexpected frame type {found}"),
+            Self::Fragmented => f.write_str("fragmented frame"),
+            Self::IdsNotZero => f.write_str("stream-id and frame-id must be 0 here"),
+            Self::EmptyItemName => f.write_str("item without a name"),
+            Self::ItemType(item) => write!(f, "{item} has the wrong type"),
+            Self::NoVersion => f.write_str("no version"),
+            Self::NoMaxFrameSize => f.write_str("no max-frame-size"),
+            Self::NoCapabilities => f.write_str("no capabilities"),
+            Self::MaxFrameSizeRange => f.write_str("max-frame-size is not a 32-bit number"),
+            Self::BadVersion => f.write_str("version is not MAJOR.MINOR"),
+            Self::UnknownAction(code) => write!(f, "action of unknown type {code}"),
+            Self::ActionArgs(count) => write!(f, "action with {count} arguments"),
+            Self::UnknownScope(code) => write!(f, "variable of unknown scope {code}"),
+            Self::FragmentsTooBig => f.write_str("the fragments of a NOTIFY are more than allowed"),
+        }
+    }
+}
+
+/// A peer that breaks the protocol, which ends its connection.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// A frame cannot be decoded.
+    Decode(DecodeError),
+    /// A frame that has no place in this phase of the connection.
+    UnexpectedFrame {
+        /// The frame's type.
+        frame_type: FrameType,
+        /// The phase it came in.
+        phase: Phase,
+    },
+    /// The HELLO offers no version that both sides speak, 2.0.
+    UnsupportedVersion,
+    /// The `max-frame-size` of the HELLO is below 256 or, in an AGENT-HELLO, above the one offered.
+    MaxFrameSize(u32),
+    /// A fragment of one NOTIFY came before the last one of another (SPOE.txt 3.2.9).
+    Interlaced {
+        /// The NOTIFY that was not complete.
+        unfinished: NotifyId,
+        /// The ids of the frame that came.
+        found: NotifyId,
+    },
+    /// An ACK whose ids match no NOTIFY sent on this connection.
+    UnknownAck(NotifyId),
+    /// The peer closed the connection in the middle of a frame.
+    UnexpectedEof,
+}
+
+impl ProtocolError {
+    /// The code that the DISCONNECT for this error carries.
+    pub const fn status(&self) -> Status {
+        match self {
+            Self::Decode(error) => error.status(),
+            Self::UnexpectedFrame { .. } => Status::INVALID,
+            Self::UnsupportedVersion => Status::BAD_VERSION,
+            Self::MaxFrameSize(_) => Status::BAD_FRAME_SIZE,
+            Self::Interlaced { .. } => Status::INTERLACED_FRAMES,
+            Self::UnknownAck(_) => Status::FRAME_ID_NOT_FOUND,
+            Self::UnexpectedEof => Status::IO,
+        }
+    }
+}
+
+impl From<DecodeError> for ProtocolError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::UnexpectedFrame { frame_type, phase } => {
+                write!(f, "unexpected {frame_type} frame in phase {phase:?}")
+            }
+            Self::UnsupportedVersion => f.write_str("no common version, this side speaks 2.0"),
+            Self::MaxFrameSize(size) => write!(f, "max-frame-size {size} is too big or too small"),
+            Self::Interlaced { unfinished, found } => {
+                write!(f, "frame {found} came while the fragments of {unfinished} were not complete")
+            }
+            Self::UnknownAck(id) => write!(f, "ACK for {id}, which was never sent on this connection"),
+            Self::UnexpectedEof => f.write_str("the peer closed the connection in the middle of a frame"),
+        }
+    }
+}
+
+impl core::error::Error for ProtocolError {}
+
+/// Something that cannot be written as asked. Nothing of it was written.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncodeError {
+    /// The frame would be longer than the peer accepts.
+    FrameTooBig {
+        /// The limit on the frame without its length prefix, in bytes.
+        max: usize,
+    },
+    /// HAProxy would silently drop the variable: `scope.prefix.name` is longer than 63 bytes.
+    NameTooLong {
+        /// The length of the name, in bytes.
+        len: usize,
+        /// The most it can have with this scope and prefix.
+        max: usize,
+    },
+    /// HAProxy would silently drop the variable: its name has a byte other than `A-Z a-z 0-9 _ .`.
+    NameByte(u8),
+    /// A message has no name.
+    EmptyMessageName,
+    /// A message has more than 255 arguments, the most its count can say.
+    TooManyArgs,
+    /// An argument comes before the first message.
+    ArgWithoutMessage,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FrameTooBig { max } => {
+                write!(f, "frame would be longer than the {max} bytes the peer accepts")
+            }
+            Self::NameTooLong { len, max } => write!(
+                f,
+                "variable name of {len} bytes, at most {max} here: HAProxy drops scope.prefix.name past 63 bytes"
+            ),
+            Self::NameByte(byte) => write!(
+                f,
+                "variable name has the byte {:?}: HAProxy drops all but A-Z a-z 0-9 _ .",
+                char::from(*byte)
+            ),
+            Self::EmptyMessageName => f.write_str("message without a name"),
+            Self::TooManyArgs => f.write_str("message with more than 255 arguments"),
+            Self::ArgWithoutMessage => f.write_str("argument before the first message"),
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// A call that the state of the connection does not allow. The connection goes on unchanged.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageError {
+    /// No NOTIFY with these ids waits for an ACK: it was answered, superseded, or never came on this connection.
+    NotInFlight(NotifyId),
+    /// The call has no place in this phase.
+    WrongPhase(Phase),
+    /// As many NOTIFYs wait for their ACK as the peer takes on one connection.
+    WindowFull,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInFlight(id) => write!(f, "no NOTIFY {id} waits for an ACK on this connection"),
+            Self::WrongPhase(phase) => write!(f, "not possible in phase {phase:?}"),
+            Self::WindowFull => f.write_str("too many NOTIFYs wait for their ACK on this connection"),
+        }
+    }
+}
+
+impl core::error::Error for UsageError {}
+
+/// An ACK that could not be written. Nothing of it was, and its NOTIFY goes on waiting.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckError {
+    /// No such ACK is due.
+    Usage(UsageError),
+    /// It is not as HAProxy takes it.
+    Encode(EncodeError),
+}
+
+impl From<UsageError> for AckError {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<EncodeError> for AckError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(error) => error.fmt(f),
+            Self::Encode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for AckError {}
+
+/// An argument of a message that is not what the handler asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgError {
+    message: Box<str>,
+    arg: Box<str>,
+    kind: ArgErrorKind,
+}
+
+/// What is wrong with an argument.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgErrorKind {
+    /// The message has no such argument.
+    Missing,
+    /// The value has another type; NULL is what HAProxy sends for a sample that gave nothing.
+    WrongType {
+        /// What was asked for.
+        want: &'static str,
+        /// What HAProxy sent.
+        got: DataType,
+    },
+    /// The integer does not fit the type asked for.
+    OutOfRange {
+        /// What was asked for.
+        want: &'static str,
+    },
+    /// The string is not UTF-8; ask for bytes or [`Text`](crate::Text) instead.
+    NotUtf8,
+}
+
+impl ArgError {
+    /// `arg` is the name, or for an unnamed argument its position.
+    #[cold]
+    pub(crate) fn new(message: impl fmt::Display, arg: impl fmt::Display, kind: ArgErrorKind) -> Self {
+        Self { message: alloc::format!("{message}").into(), arg: alloc::format!("{arg}").into(), kind }
+    }
+
+    /// Name of the message, lossy where it is not UTF-8.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Name of the argument, lossy where it is not UTF-8; `#2` for the third by position.
+    pub fn arg(&self) -> &str {
+        &self.arg
+    }
+
+    /// What is wrong with it.
+    pub fn kind(&self) -> ArgErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ArgErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("missing"),
+            Self::WrongType { want, got } => write!(f, "want {want}, got {got}"),
+            Self::OutOfRange { want } => write!(f, "does not fit {want}"),
+            Self::NotUtf8 => f.write_str("not UTF-8"),
+        }
+    }
+}
+
+impl fmt::Display for ArgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message {}, argument {}: {}", self.message, self.arg, self.kind)
+    }
+}
+
+impl core::error::Error for ArgError {}

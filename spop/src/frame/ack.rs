@@ -1,0 +1,181 @@
+use bytes::{BufMut, BytesMut};
+
+use super::action::NameRule;
+use super::{Action, Actions, Flags, FrameHeader, FrameType, NotifyId, OpenFrame, RawFrame, Scope};
+use crate::error::{DecodeError, EncodeError};
+use crate::typed_data::TypedData;
+use crate::{agent, parse};
+
+/// An ACK over any storage `B`: checked once by [`parse`](Ack::parse), walked without failing afterwards.
+#[derive(Clone, Debug)]
+pub struct Ack<B>(RawFrame<B>);
+
+impl<B: AsRef<[u8]>> Ack<B> {
+    /// Checks `frame`, from its type byte to its end.
+    ///
+    /// # Errors
+    /// What is wrong with the frame, and where. HAProxy itself applies the actions before the fault and forgets the
+    /// rest without a word.
+    pub fn parse(frame: B) -> Result<Self, DecodeError> {
+        Self::from_raw(RawFrame::parse(frame)?)
+    }
+
+    pub(crate) fn from_raw(raw: RawFrame<B>) -> Result<Self, DecodeError> {
+        raw.expect_whole(FrameType::ACK)?;
+        let mut input = raw.payload();
+        loop {
+            match parse::action(input) {
+                Ok((_, None)) => return Ok(Self(raw)),
+                Ok((rest, Some(_))) => input = rest,
+                Err(error) => return parse::finish(raw.len(), Err(error)),
+            }
+        }
+    }
+
+    /// The ids of the NOTIFY that this answers.
+    pub fn id(&self) -> NotifyId {
+        self.0.header.id
+    }
+
+    /// The flags: ABORT stops a NOTIFY that is still coming in fragments, and means nothing otherwise.
+    pub fn flags(&self) -> Flags {
+        self.0.header.flags
+    }
+
+    /// The actions, in order.
+    pub fn actions(&self) -> AckActions<'_> {
+        AckActions(self.0.payload())
+    }
+
+    pub(crate) fn as_raw(&self) -> &RawFrame<B> {
+        &self.0
+    }
+}
+
+/// The actions of an [`Ack`].
+#[derive(Clone, Debug)]
+pub struct AckActions<'a>(&'a [u8]);
+
+impl<'a> Iterator for AckActions<'a> {
+    type Item = Action<'a>;
+
+    fn next(&mut self) -> Option<Action<'a>> {
+        // The payload was checked: an error cannot be, and would end the list.
+        let (rest, action) = parse::action(self.0).ok()?;
+        self.0 = rest;
+        action
+    }
+}
+
+/// Writes an ACK at the end of a buffer, in place.
+///
+/// Nothing of it stays unless [`finish`](Self::finish) is called: a writer that is dropped takes back all it wrote. An
+/// action that fails leaves nothing of itself behind; what was written before stays.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use spop::{AckWriter, NotifyId, Scope};
+///
+/// let mut out = BytesMut::new();
+/// let mut ack = AckWriter::new(NotifyId { stream_id: 1, frame_id: 1 }, 16_380, &mut out);
+/// ack.set_var(Scope::Transaction, "response", "default")?;
+/// ack.finish();
+/// assert_eq!(&out[4..11], [103, 0, 0, 0, 1, 1, 1]);
+/// # Ok::<(), spop::EncodeError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "an ACK that is not finished is taken back"]
+pub struct AckWriter<'b> {
+    frame: OpenFrame<'b>,
+    names: NameRule,
+    books: Option<&'b mut agent::Books>,
+    id: NotifyId,
+}
+
+impl<'b> AckWriter<'b> {
+    /// Starts an ACK to `id` of at most `max_frame_size` bytes, the length prefix not counted.
+    ///
+    /// An agent takes it from [`agent::Connection::ack`] instead, which knows the limit and keeps the books.
+    pub fn new(id: NotifyId, max_frame_size: usize, out: &'b mut BytesMut) -> Self {
+        let frame = OpenFrame::new(out, FrameHeader::whole(FrameType::ACK, id), max_frame_size);
+        Self { frame, names: NameRule::ANY_PREFIX, books: None, id }
+    }
+
+    /// An ACK that, once finished, strikes `id` off `books`.
+    #[inline]
+    pub(crate) fn for_connection(
+        id: NotifyId,
+        max_frame_size: usize,
+        names: NameRule,
+        books: &'b mut agent::Books,
+        out: &'b mut BytesMut,
+    ) -> Self {
+        Self { names, books: Some(books), ..Self::new(id, max_frame_size, out) }
+    }
+
+    /// As [`Actions::set_var`].
+    ///
+    /// # Errors
+    /// As there, and [`EncodeError::FrameTooBig`] if the action does not fit.
+    #[inline]
+    pub fn set_var<'v>(
+        &mut self,
+        scope: Scope,
+        name: &str,
+        value: impl Into<TypedData<'v>>,
+    ) -> Result<&mut Self, EncodeError> {
+        let names = self.names;
+        let value = value.into();
+        self.frame.append(|out| names.put_set_var(out, scope, name, value))?;
+        Ok(self)
+    }
+
+    /// As [`Actions::unset_var`].
+    ///
+    /// # Errors
+    /// As there, and [`EncodeError::FrameTooBig`] if the action does not fit.
+    pub fn unset_var(&mut self, scope: Scope, name: &str) -> Result<&mut Self, EncodeError> {
+        let names = self.names;
+        self.frame.append(|out| names.put_unset_var(out, scope, name))?;
+        Ok(self)
+    }
+
+    /// Adds all of `actions`, or none.
+    ///
+    /// # Errors
+    /// [`EncodeError::FrameTooBig`] if they do not fit.
+    #[inline]
+    pub fn append(&mut self, actions: &Actions) -> Result<&mut Self, EncodeError> {
+        self.frame.append(|out| {
+            out.put_slice(actions.as_bytes());
+            Ok(())
+        })?;
+        Ok(self)
+    }
+
+    /// How many more bytes fit.
+    pub fn remaining(&self) -> usize {
+        self.frame.remaining()
+    }
+
+    /// Completes the frame: it stays in the buffer, to be sent.
+    #[inline]
+    pub fn finish(mut self) {
+        let Some(books) = self.books.take() else {
+            self.frame.finish();
+            return;
+        };
+        if books.fill_empty_acks() && self.frame.is_empty() {
+            // A byte of 0 ends the list of actions in every version; if it does not fit, nor does an ACK.
+            let _ = self.frame.append(|out| {
+                out.put_u8(0);
+                Ok(())
+            });
+        }
+        let out = self.frame.finish();
+        books.answered(self.id, out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+use core::fmt;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::error::{DecodeError, EncodeError};
+use crate::{parse, varint};
+
+/// Size of the length prefix that precedes every frame, in bytes. It does not count itself, and `max-frame-size` does
+/// not count it either.
+pub const LENGTH_PREFIX: usize = 4;
+
+/// The type of a frame, its first byte. An open newtype: SPOE.txt lets a peer pass over types it does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FrameType(
+    /// The byte as it stands on the wire.
+    pub u8,
+);
+
+impl FrameType {
+    /// `UNSET`: a fragment after the first one. HAProxy up to 3.0.
+    pub const UNSET: Self = Self(0);
+    /// `HAPROXY-HELLO`.
+    pub const HAPROXY_HELLO: Self = Self(1);
+    /// `HAPROXY-DISCONNECT`.
+    pub const HAPROXY_DISCONNECT: Self = Self(2);
+    /// `NOTIFY`.
+    pub const NOTIFY: Self = Self(3);
+    /// `AGENT-HELLO`.
+    pub const AGENT_HELLO: Self = Self(101);
+    /// `AGENT-DISCONNECT`.
+    pub const AGENT_DISCONNECT: Self = Self(102);
+    /// `ACK`.
+    pub const ACK: Self = Self(103);
+}
+
+impl fmt::Display for FrameType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::UNSET => "UNSET",
+            Self::HAPROXY_HELLO => "HAPROXY-HELLO",
+            Self::HAPROXY_DISCONNECT => "HAPROXY-DISCONNECT",
+            Self::NOTIFY => "NOTIFY",
+            Self::AGENT_HELLO => "AGENT-HELLO",
+            Self::AGENT_DISCONNECT => "AGENT-DISCONNECT",
+            Self::ACK => "ACK",
+            Self(code) => return write!(f, "unknown ({code})"),
+        })
+    }
+}
+
+impl fmt::Debug for FrameType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameType({self})")
+    }
+}
+
+/// The flags of a frame, four bytes in network order. Reserved bits are kept, and never looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flags(
+    /// The bits as they stand on the wire.
+    pub u32,
+);
+
+impl Flags {
+    /// No flag: a fragment that is not the last one.
+    pub const NONE: Self = Self(0);
+    /// `FIN`: the last, or only, fragment.
+    pub const FIN: Self = Self(1);
+    /// `ABORT`: the frame is given up.
+    pub const ABORT: Self = Self(2);
+
+    /// Whether FIN is set.
+    pub const fn is_fin(self) -> bool {
+        self.0 & Self::FIN.0 != 0
+    }
+
+    /// Whether ABORT is set.
+    pub const fn is_abort(self) -> bool {
+        self.0 & Self::ABORT.0 != 0
+    }
+
+    /// These flags without the bits that SPOE.txt reserves: what may be sent.
+    pub(crate) const fn sendable(self) -> Self {
+        Self(self.0 & (Self::FIN.0 | Self::ABORT.0))
+    }
+}
+
+/// The ids that tie an ACK to its NOTIFY.
+///
+/// Unique among the NOTIFYs that wait on one connection, and nowhere else: HAProxy from 3.1 numbers the streams of each
+/// connection 1, 3, 5 and so on. They are opaque: up to 3.0 the first stream-id of a process is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NotifyId {
+    /// `STREAM-ID`.
+    pub stream_id: u64,
+    /// `FRAME-ID`.
+    pub frame_id: u64,
+}
+
+impl NotifyId {
+    /// The ids of HELLO and DISCONNECT frames.
+    pub(crate) const ZERO: Self = Self { stream_id: 0, frame_id: 0 };
+}
+
+impl fmt::Display for NotifyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream_id, self.frame_id)
+    }
+}
+
+/// What every frame starts with (SPOE.txt 3.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The type.
+    pub frame_type: FrameType,
+    /// The flags.
+    pub flags: Flags,
+    /// Stream-id and frame-id.
+    pub id: NotifyId,
+}
+
+impl FrameHeader {
+    /// A frame of one part.
+    pub(crate) const fn whole(frame_type: FrameType, id: NotifyId) -> Self {
+        Self { frame_type, flags: Flags::FIN, id }
+    }
+
+    /// Reads the header of `frame`, which starts with the type byte; returns it with the payload.
+    ///
+    /// # Errors
+    /// If `frame` ends within the header or an id is no valid varint.
+    #[inline]
+    pub fn parse(frame: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        match parse::header(frame) {
+            Ok((payload, header)) => Ok((header, payload)),
+            Err(error) => parse::finish(frame.len(), Err(error)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put(self, out: &mut BytesMut) {
+        // One extend for all of it: type, flags and two ids are at most 1 + 4 + 10 + 10 bytes.
+        let mut head = [0; 5 + 2 * varint::MAX_LEN];
+        head[0] = self.frame_type.0;
+        head[1..5].copy_from_slice(&self.flags.sendable().0.to_be_bytes());
+        let mut len = 5;
+        for id in [self.id.stream_id, self.id.frame_id] {
+            let mut buffer = [0; varint::MAX_LEN];
+            let encoded = varint::encode(id, &mut buffer);
+            head[len..len + encoded.len()].copy_from_slice(encoded);
+            len += encoded.len();
+        }
+        out.put_slice(&head[..len]);
+    }
+}
+
+/// A frame being written at the end of a buffer: its length goes in last, and unless that happens, drop takes back
+/// all that was written.
+#[derive(Debug)]
+pub(crate) struct OpenFrame<'b> {
+    out: &'b mut BytesMut,
+    start: usize,
+    header_len: usize,
+    max: usize,
+}
+
+impl<'b> OpenFrame<'b> {
+    /// Starts a frame of at most `max` bytes, the length prefix not counted.
+    #[inline]
+    pub(crate) fn new(out: &'b mut BytesMut, header: FrameHeader, max: usize) -> Self {
+        let start = out.len();
+        // A length no peer accepts, should these bytes ever leave.
+        out.put_u32(u32::MAX);
+        header.put(out);
+        let header_len = out.len() - start - LENGTH_PREFIX;
+        // What the length prefix can say.
+        let max = max.min(u32::MAX as usize);
+        Self { out, start, header_len, max }
+    }
+
+    /// Lets `write` append to the frame; if that fails or the frame grows past its limit, nothing of it stays.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        write: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let before = self.out.len();
+        let result = match write(self.out) {
+            Ok(()) if self.len() > self.max => Err(EncodeError::FrameTooBig { max: self.max }),
+            result => result,
+        };
+        if result.is_err() {
+            self.out.truncate(before);
+        }
+        result
+    }
+
+    /// Length of the frame so far, the prefix not counted.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len() - self.start - LENGTH_PREFIX
+    }
+
+    /// How many more bytes fit.
+    pub(crate) fn remaining(&self) -> usize {
+        self.max.saturating_sub(self.len())
+    }
+
+    /// What was written so far, the header included, to set a count in it.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.out[self.start + LENGTH_PREFIX..]
+    }
+
+    /// Where the frame starts in the buffer.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Whether the frame has no payload.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == self.header_len
+    }
+
+    /// Writes the length: the frame stays. Returns the buffer, for what is to follow.
+    #[inline]
+    pub(crate) fn finish(&mut self) -> &mut BytesMut {
+        let prefix = (self.len() as u32).to_be_bytes();
+        self.out[self.start..self.start + LENGTH_PREFIX].copy_from_slice(&prefix);
+        // Nothing is that long: drop takes nothing back from now on.
+        self.start = usize::MAX;
+        self.out
+    }
+}
+
+impl Drop for OpenFrame<'_> {
+    fn drop(&mut self) {
+        self.out.truncate(self.start);
+    }
+}
+
+#[cfg(test)]
+mod tests;

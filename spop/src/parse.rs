@@ -1,0 +1,213 @@
+//! Every parser of the crate, and the only place that knows nom.
+//!
+//! All work on complete frames: running out of bytes is an error here, never a wish for more. Varints and typed values
+//! are plain functions of nom's shape, as combinator chains for such small things cost two to three times as much.
+
+use nom::bytes::complete::take;
+use nom::error::{ErrorKind, ParseError};
+use nom::number::complete::{be_u8, be_u32};
+use nom::{IResult, Parser};
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::frame::{Action, Arg, Flags, FrameHeader, FrameType, NotifyId, Scope};
+use crate::typed_data::{Text, TypedData};
+use crate::varint;
+
+pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, Fault>;
+
+/// What is wrong, and how many bytes were left there: the offset, once the length of the whole is known.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    kind: DecodeErrorKind,
+    left: usize,
+}
+
+impl ParseError<&[u8]> for Fault {
+    /// The combinators in use fail for want of bytes only.
+    fn from_error_kind(input: &[u8], _: ErrorKind) -> Self {
+        Self { kind: DecodeErrorKind::Truncated, left: input.len() }
+    }
+
+    fn append(_: &[u8], _: ErrorKind, other: Self) -> Self {
+        other
+    }
+}
+
+/// The error `kind` at the start of `input`.
+#[cold]
+pub(crate) fn fail<T>(input: &[u8], kind: DecodeErrorKind) -> Parsed<'_, T> {
+    Err(nom::Err::Error(Fault { kind, left: input.len() }))
+}
+
+/// Ends a parse: the offset of an error counts from the start of `frame`, of which the input was the tail.
+#[inline]
+pub(crate) fn finish<T>(frame_len: usize, parsed: Parsed<'_, T>) -> Result<T, DecodeError> {
+    match parsed {
+        Ok((_, value)) => Ok(value),
+        Err(error) => Err(decode_error(frame_len, &error)),
+    }
+}
+
+#[cold]
+fn decode_error(frame_len: usize, error: &nom::Err<Fault>) -> DecodeError {
+    match error {
+        nom::Err::Error(fault) | nom::Err::Failure(fault) => {
+            DecodeError::new(fault.kind, frame_len.saturating_sub(fault.left))
+        }
+        // Complete parsers only: no such value is ever made.
+        nom::Err::Incomplete(_) => DecodeError::new(DecodeErrorKind::Truncated, frame_len),
+    }
+}
+
+#[inline]
+fn varint(input: &[u8]) -> Parsed<'_, u64> {
+    match varint::read(input) {
+        Ok((value, rest)) => Ok((rest, value)),
+        Err(kind) => fail(input, kind),
+    }
+}
+
+/// A varint and as many bytes: names, and the body of STRING and BINARY.
+#[inline]
+pub(crate) fn bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, len) = varint(input)?;
+    match usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)) {
+        Some((bytes, rest)) => Ok((rest, bytes)),
+        None => fail(input, DecodeErrorKind::Truncated),
+    }
+}
+
+#[inline]
+fn fixed<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
+    match input.split_first_chunk() {
+        Some((chunk, rest)) => Ok((rest, *chunk)),
+        None => fail(input, DecodeErrorKind::Truncated),
+    }
+}
+
+/// SPOE.txt 3.1: the type in the low nibble, flags in the high one. As in HAProxy only the exact byte 0x11 is true, and
+/// the flags of other types mean nothing.
+#[inline]
+pub(crate) fn typed_data(input: &[u8]) -> Parsed<'_, TypedData<'_>> {
+    let Some((&byte, rest)) = input.split_first() else { return fail(input, DecodeErrorKind::Truncated) };
+    match byte & 0x0f {
+        0 => Ok((rest, TypedData::Null)),
+        1 => Ok((rest, TypedData::Bool(byte == 0x11))),
+        2 => varint(rest).map(|(rest, raw)| {
+            let wide = raw as i64;
+            (rest, i32::try_from(wide).map_or(TypedData::Int64(wide), TypedData::Int32))
+        }),
+        3 => varint(rest)
+            .map(|(rest, raw)| (rest, u32::try_from(raw).map_or(TypedData::Uint64(raw), TypedData::Uint32))),
+        4 => varint(rest).map(|(rest, raw)| (rest, TypedData::Int64(raw as i64))),
+        5 => varint(rest).map(|(rest, raw)| (rest, TypedData::Uint64(raw))),
+        6 => fixed::<4>(rest).map(|(rest, octets)| (rest, TypedData::Ipv4(octets.into()))),
+        7 => fixed::<16>(rest).map(|(rest, octets)| (rest, TypedData::Ipv6(octets.into()))),
+        8 => bytes(rest).map(|(rest, bytes)| (rest, TypedData::String(Text::new(bytes)))),
+        9 => bytes(rest).map(|(rest, bytes)| (rest, TypedData::Binary(bytes))),
+        code => fail(input, DecodeErrorKind::ReservedType(code)),
+    }
+}
+
+/// Frame type, flags, stream-id, frame-id (SPOE.txt 3.2.1).
+#[inline]
+pub(crate) fn header(input: &[u8]) -> Parsed<'_, FrameHeader> {
+    let (input, (frame_type, flags, stream_id, frame_id)) = (be_u8, be_u32, varint, varint).parse(input)?;
+    let id = NotifyId { stream_id, frame_id };
+    Ok((input, FrameHeader { frame_type: FrameType(frame_type), flags: Flags(flags), id }))
+}
+
+/// One item of the KV-LIST of a HELLO or DISCONNECT. A reserved type is one byte and no value, as in HAProxy.
+pub(crate) fn item(input: &[u8]) -> Parsed<'_, (&[u8], Option<TypedData<'_>>)> {
+    let (rest, name) = bytes(input)?;
+    if name.is_empty() {
+        return fail(input, DecodeErrorKind::EmptyItemName);
+    }
+    match rest.split_first() {
+        Some((byte, rest)) if byte & 0x0f > 9 => Ok((rest, (name, None))),
+        _ => typed_data(rest).map(|(rest, value)| (rest, (name, Some(value)))),
+    }
+}
+
+/// Name and argument count, the start of a message (SPOE.txt 3.2.6).
+#[inline]
+pub(crate) fn message_head(input: &[u8]) -> Parsed<'_, (&[u8], u8)> {
+    (bytes, be_u8).parse(input)
+}
+
+#[inline]
+pub(crate) fn arg(input: &[u8]) -> Parsed<'_, Arg<'_>> {
+    (bytes, typed_data).map(|(name, value)| Arg { name: Text::new(name), value }).parse(input)
+}
+
+/// Walks all messages of a NOTIFY without looking at the values, and counts them.
+#[inline]
+pub(crate) fn count_messages(mut input: &[u8]) -> Parsed<'_, usize> {
+    let mut count = 0;
+    while !input.is_empty() {
+        match message_end(input) {
+            Ok((rest, ())) => input = rest,
+            Err(error) if count == 0 => return Err(error),
+            Err(_) => return fail(input, DecodeErrorKind::ArgCount),
+        }
+        count += 1;
+    }
+    Ok((input, count))
+}
+
+#[inline]
+fn message_end(input: &[u8]) -> Parsed<'_, ()> {
+    let (rest, (name, args)) = message_head(input)?;
+    if name.is_empty() {
+        return fail(input, DecodeErrorKind::EmptyMessageName);
+    }
+    args_end(rest, args)
+}
+
+/// Steps over `count` arguments.
+#[inline]
+pub(crate) fn args_end(mut input: &[u8], count: u8) -> Parsed<'_, ()> {
+    for _ in 0..count {
+        (input, _) = arg(input)?;
+    }
+    Ok((input, ()))
+}
+
+/// One action of an ACK (SPOE.txt 3.4); `None` at the end of the list.
+///
+/// A type of 0 ends the list, as in HAProxy: it is what an otherwise empty ACK carries for HAProxy 3.1.
+pub(crate) fn action(input: &[u8]) -> Parsed<'_, Option<Action<'_>>> {
+    let Some((&code, rest)) = input.split_first() else { return Ok((input, None)) };
+    match code {
+        0 => Ok((&[], None)),
+        1 => {
+            let (rest, (scope, name)) = variable(rest, 3)?;
+            let (rest, value) = typed_data(rest)?;
+            Ok((rest, Some(Action::SetVar { scope, name, value })))
+        }
+        2 => {
+            let (rest, (scope, name)) = variable(rest, 2)?;
+            Ok((rest, Some(Action::UnsetVar { scope, name })))
+        }
+        code => fail(input, DecodeErrorKind::UnknownAction(code)),
+    }
+}
+
+/// Argument count, scope and name of an action's variable.
+fn variable(input: &[u8], args: u8) -> Parsed<'_, (Scope, Text<'_>)> {
+    let (after_count, count) = be_u8(input)?;
+    if count != args {
+        return fail(input, DecodeErrorKind::ActionArgs(count));
+    }
+    let (rest, code) = be_u8(after_count)?;
+    let Some(scope) = Scope::from_code(code) else {
+        return fail(after_count, DecodeErrorKind::UnknownScope(code));
+    };
+    bytes.map(|name| (scope, Text::new(name))).parse(rest)
+}
+
+/// The length prefix of a frame, if it is there (SPOE.txt 3.2.1: four bytes in network order).
+pub(crate) fn length_prefix(input: &[u8]) -> Option<u32> {
+    let prefix: IResult<_, &[u8], ()> = take(4usize)(input);
+    prefix.ok().and_then(|(_, prefix)| prefix.try_into().ok()).map(u32::from_be_bytes)
+}
