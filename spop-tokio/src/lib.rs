@@ -65,6 +65,7 @@
 //!
 //! # Features
 //!
+//! - `signal`: `shutdown_signal`, for a graceful end at SIGTERM.
 //! - `tracing` (default): log events. Without it the crate says nothing. No event prints what a client sent.
 
 mod client;
@@ -73,11 +74,20 @@ mod error;
 mod log;
 mod server;
 mod service;
+#[cfg(feature = "signal")]
+mod signal;
 
 pub use client::{Client, Driver, health_check};
 pub use codec::SpopCodec;
 pub use error::{BoxError, Error};
 pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener};
 pub use service::{ConnectionInfo, Peer, Request, Service, ServiceFn, service_fn};
+#[cfg(feature = "signal")]
+pub use signal::shutdown_signal;
 pub use spop;
 pub use spop::{Actions, EncodeError, FromTypedData, Message, Scope, Text, TypedData};
+
+/// The README's agent compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

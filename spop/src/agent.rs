@@ -180,6 +180,12 @@ impl Books {
     #[inline]
     pub(crate) fn answered(&mut self, id: NotifyId, out: &mut BytesMut) {
         self.forget(id);
+        self.end_drain(out);
+    }
+
+    /// Says goodbye if a drain waits for nothing any more.
+    #[inline]
+    fn end_drain(&mut self, out: &mut BytesMut) {
         if self.phase == Phase::Draining && self.in_flight.is_empty() {
             self.disconnect(&Disconnect::new(Status::NORMAL), out);
         }
@@ -416,6 +422,7 @@ impl Connection {
             let frame = FrameDecoder::take(input, len);
             if header.flags.is_abort() {
                 // Given up in the frame that asks: there is nobody to answer.
+                self.books.end_drain(out);
                 return Ok(Progress::Frame);
             }
             return Ok(Progress::Event(self.arrived(header.id, frame)));
@@ -435,12 +442,16 @@ impl Connection {
                 let id = FrameHeader::parse(&frame)?.0.id;
                 Progress::Event(self.arrived(id, frame))
             }
-            Outcome::Aborted(id) => Progress::Event(Event::Aborted(id)),
+            Outcome::Aborted(id) => {
+                self.books.end_drain(out);
+                Progress::Event(Event::Aborted(id))
+            }
             Outcome::TooBig(id, error) => {
                 // SPOE.txt 3.2.10: this makes HAProxy stop sending the rest.
                 let flags = Flags(Flags::FIN.0 | Flags::ABORT.0);
                 let header = FrameHeader { flags, ..FrameHeader::whole(FrameType::ACK, id) };
                 OpenFrame::new(out, header, self.max_ack_size()).finish();
+                self.books.end_drain(out);
                 Progress::Event(Event::Refused(id, error))
             }
         })
@@ -473,3 +484,6 @@ fn agent_hello(negotiated: &Negotiated, max_frame_size: u32, capabilities: Capab
         capabilities: Some(capabilities),
     }
 }
+
+#[cfg(test)]
+mod tests;

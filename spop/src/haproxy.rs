@@ -350,3 +350,6 @@ impl Connection {
         if sent { Ok(Event::LateAck(ack)) } else { Err(ProtocolError::UnknownAck(id)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,15 +55,11 @@ impl<'c, F: Future> Handlers<'c, F> {
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             place.set(Some(handler()));
-            let polled = poll_place(&mut place, cx);
-            if polled.is_ready() {
-                place.set(None);
-            }
-            polled
+            poll_place(&mut place, cx)
         }));
         match polled {
             Ok(Poll::Ready(output)) => {
-                self.place = Some(place);
+                self.place = empty_quietly(place);
                 Some(Outcome::Done(output))
             }
             Ok(Poll::Pending) => {
@@ -71,6 +67,7 @@ impl<'c, F: Future> Handlers<'c, F> {
                 // All have the same time, so the first one to come is the first one to go.
                 self.next_deadline = self.next_deadline.or(deadline);
                 let count = Count::new(self.total);
+                let place = Some(place);
                 self.waiting.push(Waiting { id, place, deadline, dropped: None, waker: None, _count: count });
                 None
             }
@@ -89,16 +86,28 @@ impl<'c, F: Future> Handlers<'c, F> {
         }
     }
 
-    /// Drops the handler of `id`; its outcome will be [`Outcome::Cancelled`].
+    /// Drops the handler of `id`; its outcome will be [`Outcome::Cancelled`], even if its time was over just now: another
+    /// request may have its id by then.
     pub(super) fn cancel(&mut self, id: NotifyId) {
-        self.drop_where(|waiting| (waiting.id == id).then_some(Reason::Cancelled));
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.id == id) {
+            waiting.drop_handler(Reason::Cancelled);
+        }
     }
 
     /// Drops the handlers whose time is over by `now`; their outcome will be [`Outcome::TimedOut`].
     pub(super) fn expire(&mut self, now: Instant) {
-        self.drop_where(|waiting| waiting.deadline.is_some_and(|at| at <= now).then_some(Reason::TimedOut));
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.dropped.is_none()) {
+            if waiting.deadline.is_some_and(|at| at <= now) {
+                waiting.drop_handler(Reason::TimedOut);
+            }
+        }
         let left = self.waiting.iter().filter(|waiting| waiting.dropped.is_none());
         self.next_deadline = left.filter_map(|waiting| waiting.deadline).min();
+    }
+
+    /// Drops all handlers: nobody waits for any answer.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
     }
 
     /// When to call [`expire`](Self::expire).
@@ -109,20 +118,13 @@ impl<'c, F: Future> Handlers<'c, F> {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
-
-    fn drop_where(&mut self, which: impl Fn(&Waiting<'c, F>) -> Option<Reason>) {
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.dropped.is_none()) {
-            if let Some(reason) = which(waiting) {
-                waiting.drop_handler(reason);
-            }
-        }
-    }
 }
 
 /// A handler that must wait. Lives as long as it is in the set; the handler itself may go before.
 struct Waiting<'c, F> {
     id: NotifyId,
-    place: Place<F>,
+    /// Empty once the handler is gone.
+    place: Option<Place<F>>,
     deadline: Option<Instant>,
     dropped: Option<Reason>,
     /// Wakes the set, to have it look at a handler that was dropped.
@@ -152,10 +154,17 @@ enum Reason {
     TimedOut,
 }
 
+/// A connection that ends drops the handlers that still wait.
+impl<F> Drop for Waiting<'_, F> {
+    fn drop(&mut self) {
+        drop_quietly(self.place.take());
+    }
+}
+
 impl<F> Waiting<'_, F> {
     fn drop_handler(&mut self, reason: Reason) {
         self.dropped = Some(reason);
-        drop_quietly(std::mem::replace(&mut self.place, Box::pin(None)));
+        drop_quietly(self.place.take());
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -167,10 +176,10 @@ impl<F: Future> Future for Waiting<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let waiting = &mut *self;
-        let outcome = match waiting.dropped {
-            Some(Reason::Cancelled) => Outcome::Cancelled,
-            Some(Reason::TimedOut) => Outcome::TimedOut,
-            None => match catch_unwind(AssertUnwindSafe(|| poll_place(&mut waiting.place, cx))) {
+        let outcome = match (waiting.dropped, &mut waiting.place) {
+            (Some(Reason::TimedOut), _) => Outcome::TimedOut,
+            (Some(Reason::Cancelled), _) | (None, None) => Outcome::Cancelled,
+            (None, Some(place)) => match catch_unwind(AssertUnwindSafe(|| poll_place(place, cx))) {
                 Ok(Poll::Ready(output)) => Outcome::Done(output),
                 Ok(Poll::Pending) => {
                     waiting.waker = Some(cx.waker().clone());
@@ -179,7 +188,7 @@ impl<F: Future> Future for Waiting<'_, F> {
                 Err(_) => Outcome::Panicked,
             },
         };
-        drop_quietly(std::mem::replace(&mut waiting.place, Box::pin(None)));
+        drop_quietly(waiting.place.take());
         Poll::Ready((waiting.id, outcome))
     }
 }
@@ -194,6 +203,12 @@ fn poll_place<F: Future>(place: &mut Place<F>, cx: &mut Context<'_>) -> Poll<F::
 }
 
 /// A future that panics when it is dropped harms nobody but itself.
-fn drop_quietly<F>(place: Place<F>) {
+fn drop_quietly<P>(place: P) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(place)));
+}
+
+/// Makes room for the next future, unless this one panics when it is dropped.
+#[inline]
+fn empty_quietly<F>(mut place: Place<F>) -> Option<Place<F>> {
+    catch_unwind(AssertUnwindSafe(|| place.set(None))).ok().map(|()| place)
 }

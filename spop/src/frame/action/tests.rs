@@ -48,7 +48,7 @@ fn values_of_every_type_are_written() {
     for (value, bytes) in [
         (TypedData::Null, &b"\x00"[..]),
         (TypedData::Bool(true), b"\x11"),
-        (TypedData::Int32(-42), b"\x02\xf6\xfd\xfe\xfe\xfe\xfe\xfe\xfe\xfe\x0e"),
+        (TypedData::Int32(-42), b"\x02\xf6\xee\xfe\xfe\xfe\xfe\xfe\xfe\xfe\x0e"),
         (TypedData::Uint32(7), b"\x03\x07"),
         (TypedData::Int64(7), b"\x04\x07"),
         (TypedData::Uint64(7), b"\x05\x07"),

@@ -3,6 +3,13 @@ use crate::error::DecodeErrorKind;
 
 const HEADER: FrameHeader = FrameHeader::whole(FrameType::ACK, NotifyId { stream_id: 1, frame_id: 1 });
 
+fn put(frame: &mut OpenFrame<'_>, bytes: &[u8]) -> Result<(), EncodeError> {
+    frame.append(|out| {
+        out.put_slice(bytes);
+        Ok(())
+    })
+}
+
 #[test]
 fn flags_are_in_network_order() {
     let (header, _) = FrameHeader::parse(&[3, 0, 0, 0, 1, 0, 0]).unwrap();
@@ -53,7 +60,7 @@ fn a_frame_in_progress_has_a_length_that_no_peer_takes() {
 fn the_length_is_written_last() {
     let mut out = BytesMut::from(&b"before"[..]);
     let mut frame = OpenFrame::new(&mut out, HEADER, 16_380);
-    frame.append(|out| Ok(out.put_slice(b"xyz"))).unwrap();
+    put(&mut frame, b"xyz").unwrap();
     frame.finish();
     drop(frame);
     assert_eq!(out[..], *b"before\0\0\0\x0a\x67\0\0\0\x01\x01\x01xyz");
@@ -63,7 +70,7 @@ fn the_length_is_written_last() {
 fn a_frame_that_is_not_finished_is_taken_back() {
     let mut out = BytesMut::from(&b"before"[..]);
     let mut frame = OpenFrame::new(&mut out, HEADER, 16_380);
-    frame.append(|out| Ok(out.put_slice(b"xyz"))).unwrap();
+    put(&mut frame, b"xyz").unwrap();
     drop(frame);
     assert_eq!(out[..], *b"before");
 }
@@ -73,9 +80,9 @@ fn what_does_not_fit_leaves_nothing() {
     let mut out = BytesMut::new();
     let mut frame = OpenFrame::new(&mut out, HEADER, 10);
     assert_eq!(frame.remaining(), 3);
-    assert_eq!(frame.append(|out| Ok(out.put_slice(b"1234"))), Err(EncodeError::FrameTooBig { max: 10 }));
+    assert_eq!(put(&mut frame, b"1234"), Err(EncodeError::FrameTooBig { max: 10 }));
     assert!(frame.is_empty());
-    frame.append(|out| Ok(out.put_slice(b"123"))).unwrap();
+    put(&mut frame, b"123").unwrap();
     assert_eq!((frame.remaining(), frame.is_empty()), (0, false));
     frame.finish();
     drop(frame);
