@@ -1,0 +1,72 @@
+//! Shows an agent at work behind a real HAProxy.
+
+mod ip_reputation;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use testbed::{Error, Haproxy, haproxies};
+
+const USAGE: &str = "\
+Starts HAProxy with an agent, sends requests, prints what the agent said and what HAProxy made of it, and stays up for you to
+try.
+
+Usage: demo [ip-reputation] [--once]
+
+  --once      stop after the requests
+  -h, --help  print this text
+
+HAPROXY_BIN=/path/to/haproxy uses that HAProxy. Otherwise the newest one that Debian has is fetched, once.";
+
+struct Options {
+    once: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut options = Options { once: false };
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--once" => options.once = true,
+            "ip-reputation" => {}
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                return ExitCode::SUCCESS;
+            }
+            other => {
+                eprintln!("demo: unknown argument {other}\n\n{USAGE}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    match ip_reputation::run(&options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The newest HAProxy there is.
+fn newest_haproxy() -> Result<Haproxy, Error> {
+    eprintln!("looking for HAProxy (the first time it is fetched from Debian, which takes a minute) ...");
+    let newest = haproxies()?.into_iter().max_by_key(|haproxy| haproxy.version);
+    newest.ok_or_else(|| Error::NoHaproxy("none was found".into()))
+}
+
+/// A file of the example `name`.
+fn example_file(name: &str, file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join(file)
+}
+
+/// Waits for Ctrl-C, unless the demo is to stop by itself.
+async fn stay_up(options: &Options) -> Result<(), Error> {
+    if options.once {
+        return Ok(());
+    }
+    println!("\nCtrl-C stops everything.");
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| Error::Io { doing: "wait for Ctrl-C".into(), source: error })
+}
