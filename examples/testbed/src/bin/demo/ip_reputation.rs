@@ -16,7 +16,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     eprintln!("building the agent ...");
     let mut command = Command::new(build_example("ip-reputation")?);
     // The seed makes the same table every time; the log has the scores of those that HAProxy rejects.
-    command.args(["-d", "--listen", "127.0.0.1:0", "--seed", "7"]);
+    command.args(["-d", "--listen", "127.0.0.1:0", "--seed", "2"]);
     let agent = AgentProcess::start(command, DEADLINE).await?;
     let backend = Backend::start().await?;
     let config = config()?.agent(agent.address()?).backend(backend.addr());
