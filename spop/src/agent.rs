@@ -418,14 +418,14 @@ impl Connection {
             return Ok(Progress::Event(Event::Aborted(header.id)));
         }
         self.fragments.expect_none(header.id)?;
+        if header.flags.is_abort() {
+            // Given up in the frame that asks: there is nobody to answer.
+            FrameDecoder::skip(input, len);
+            self.books.end_drain(out);
+            return Ok(Progress::Frame);
+        }
         if header.flags.is_fin() {
-            let frame = FrameDecoder::take(input, len);
-            if header.flags.is_abort() {
-                // Given up in the frame that asks: there is nobody to answer.
-                self.books.end_drain(out);
-                return Ok(Progress::Frame);
-            }
-            return Ok(Progress::Event(self.arrived(header.id, frame)));
+            return Ok(Progress::Event(self.arrived(header.id, FrameDecoder::take(input, len))));
         }
         if self.fragmentation() == Capabilities::NONE {
             return Err(DecodeError::new(DecodeErrorKind::Fragmented, 0).into());

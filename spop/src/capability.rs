@@ -116,4 +116,14 @@ mod tests {
         let all = Capabilities::FRAGMENTATION | Capabilities::ASYNC | Capabilities::PIPELINING;
         assert_eq!(all.to_list(), "pipelining,async,fragmentation");
     }
+
+    #[test]
+    fn a_set_holds_the_sets_it_is_made_of() {
+        let both = Capabilities::PIPELINING | Capabilities::ASYNC;
+        assert!(both.contains(Capabilities::ASYNC) && both.contains(Capabilities::NONE));
+        assert!(!both.contains(Capabilities::ASYNC | Capabilities::FRAGMENTATION));
+        assert_eq!(both | Capabilities::ASYNC, both);
+        assert_eq!(both & Capabilities::ASYNC, Capabilities::ASYNC);
+        assert_eq!(both.without(Capabilities::ASYNC | Capabilities::FRAGMENTATION), Capabilities::PIPELINING);
+    }
 }

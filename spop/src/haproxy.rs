@@ -289,8 +289,9 @@ impl Connection {
         let (header, _) = FrameHeader::parse(&frame)?;
         match (self.phase, header.frame_type) {
             (_, FrameType::AGENT_DISCONNECT) => {
+                let disconnect = Disconnect::parse(&frame)?;
                 self.phase = Phase::Closed;
-                Ok(Some(Some(Event::Disconnected(Disconnect::parse(&frame)?))))
+                Ok(Some(Some(Event::Disconnected(disconnect))))
             }
             (Phase::Hello, FrameType::AGENT_HELLO) => {
                 let hello = AgentHello::parse(&frame)?;

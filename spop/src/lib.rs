@@ -122,6 +122,7 @@ mod frame;
 pub mod haproxy;
 mod negotiation;
 mod parse;
+mod sink;
 mod status;
 mod typed_data;
 pub mod varint;

@@ -3,7 +3,7 @@ use core::fmt;
 /// Why a connection ends: the `status-code` of a DISCONNECT frame (SPOE.txt 3.3).
 ///
 /// HAProxy logs it, and stores it in the `set-on-error` variable, as 256 plus this code. An open newtype: a code this
-/// crate does not know survives a round trip through [`Disconnect`](crate::Disconnect).
+/// crate does not know is read as it is, and leaves as [`sendable`](Self::sendable).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Status(
     /// The code as it stands on the wire.

@@ -5,10 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bytes::{BufMut, BytesMut};
-
 use crate::error::ArgErrorKind;
-use crate::varint;
+use crate::sink::{Room, Sink};
 
 /// One typed value, borrowed from the frame it came in.
 ///
@@ -74,34 +72,49 @@ impl TypedData<'_> {
         }
     }
 
-    /// The value as it stands on the wire: what has a fixed size, then the body of STRING and BINARY.
-    #[inline]
-    pub(crate) fn encode(&self) -> (EncodedHead, &[u8]) {
-        let mut head = EncodedHead { bytes: [0; EncodedHead::MAX], len: 1 };
-        head.bytes[0] = self.data_type() as u8;
-        let mut body: &[u8] = &[];
+    /// Type and the longest value of fixed size, an IPv6 address.
+    pub(crate) const MAX_HEAD: usize = 1 + 16;
+
+    /// Writes the value as it stands on the wire, but for the body of STRING and BINARY: see [`body`](Self::body).
+    #[inline(always)]
+    pub(crate) fn put_head<const N: usize>(&self, room: &mut Room<N>) {
+        let code = self.data_type() as u8;
+        let mut varint = |value| {
+            room.put(&[code]);
+            room.put_varint(value);
+        };
         match self {
-            Self::Null => {}
-            Self::Bool(value) => head.bytes[0] |= u8::from(*value) << 4,
-            Self::Int32(value) => head.varint(i64::from(*value) as u64),
-            Self::Uint32(value) => head.varint(u64::from(*value)),
-            Self::Int64(value) => head.varint(*value as u64),
-            Self::Uint64(value) => head.varint(*value),
-            Self::Ipv4(address) => head.octets(&address.octets()),
-            Self::Ipv6(address) => head.octets(&address.octets()),
-            Self::String(Text(bytes)) | Self::Binary(bytes) => {
-                head.varint(bytes.len() as u64);
-                body = bytes;
+            Self::Null => room.put(&[code]),
+            Self::Bool(value) => room.put(&[code | (u8::from(*value) << 4)]),
+            Self::Int32(value) => varint(i64::from(*value) as u64),
+            Self::Uint32(value) => varint(u64::from(*value)),
+            Self::Int64(value) => varint(*value as u64),
+            Self::Uint64(value) => varint(*value),
+            Self::String(Text(bytes)) | Self::Binary(bytes) => varint(bytes.len() as u64),
+            Self::Ipv4(address) => {
+                room.put(&[code]);
+                room.put(&address.octets());
+            }
+            Self::Ipv6(address) => {
+                room.put(&[code]);
+                room.put(&address.octets());
             }
         }
-        (head, body)
     }
 
-    /// Appends the value as it stands on the wire.
-    pub(crate) fn put(&self, out: &mut BytesMut) {
-        let (head, body) = self.encode();
-        out.put_slice(head.as_bytes());
-        out.put_slice(body);
+    /// What follows the head: the bytes of STRING and BINARY, else none.
+    #[inline(always)]
+    pub(crate) fn body(&self) -> &[u8] {
+        match self {
+            Self::String(Text(bytes)) | Self::Binary(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    /// Writes the value as it stands on the wire.
+    pub(crate) fn put(&self, out: &mut impl Sink) {
+        out.fill(|room: &mut Room<{ TypedData::MAX_HEAD }>| self.put_head(room));
+        out.put(self.body());
     }
 
     /// The value of any of the four integer types.
@@ -113,33 +126,6 @@ impl TypedData<'_> {
             Self::Uint64(value) => Some(value as i128),
             _ => None,
         }
-    }
-}
-
-/// Type byte and fixed part of a value: at most an IPv6 address.
-pub(crate) struct EncodedHead {
-    bytes: [u8; Self::MAX],
-    len: usize,
-}
-
-impl EncodedHead {
-    pub(crate) const MAX: usize = 1 + 16;
-
-    #[inline]
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    #[inline]
-    fn octets(&mut self, octets: &[u8]) {
-        self.bytes[self.len..self.len + octets.len()].copy_from_slice(octets);
-        self.len += octets.len();
-    }
-
-    #[inline]
-    fn varint(&mut self, value: u64) {
-        let mut buffer = [0; varint::MAX_LEN];
-        self.octets(varint::encode(value, &mut buffer));
     }
 }
 

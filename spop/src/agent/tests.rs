@@ -8,10 +8,8 @@ mod running;
 
 use std::fmt::Write;
 
-use bytes::BufMut;
-
 use super::*;
-use crate::{Action, Frame, LENGTH_PREFIX, Scope, TypedData};
+use crate::{Action, Frame, LENGTH_PREFIX, Scope, varint};
 
 const ABORT: u32 = 2;
 const FIN: u32 = 1;
@@ -22,11 +20,12 @@ fn id(stream_id: u64, frame_id: u64) -> NotifyId {
 
 /// A frame with its length prefix.
 fn frame(frame_type: FrameType, flags: u32, id: NotifyId, payload: &[u8]) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    FrameHeader { frame_type, flags: Flags::NONE, id }.put(&mut out);
-    out[1..5].copy_from_slice(&flags.to_be_bytes());
-    out.put_slice(payload);
-    [&(out.len() as u32).to_be_bytes()[..], &out].concat()
+    let mut frame = [&[frame_type.0][..], &flags.to_be_bytes()].concat();
+    for id in [id.stream_id, id.frame_id] {
+        frame.extend_from_slice(varint::encode(id, &mut [0; varint::MAX_LEN]));
+    }
+    frame.extend_from_slice(payload);
+    [&(frame.len() as u32).to_be_bytes()[..], &frame].concat()
 }
 
 /// A NOTIFY of one message "m" without arguments.
@@ -36,24 +35,31 @@ fn notify(stream_id: u64, frame_id: u64) -> Vec<u8> {
 
 /// A HAPROXY-HELLO with these values; the payload goes on with `more`.
 fn hello(versions: &str, max_frame_size: u32, capabilities: &str, more: &[u8]) -> Vec<u8> {
-    let mut payload = BytesMut::new();
-    for (name, value) in [
-        ("supported-versions", TypedData::from(versions)),
-        ("max-frame-size", max_frame_size.into()),
-        ("capabilities", capabilities.into()),
-    ] {
-        payload.put_u8(name.len() as u8);
-        payload.put_slice(name.as_bytes());
-        value.put(&mut payload);
-    }
-    payload.put_slice(more);
-    frame(FrameType::HAPROXY_HELLO, FIN, id(0, 0), &payload)
+    let mut buffer = [0; varint::MAX_LEN];
+    let payload = [
+        b"\x12supported-versions\x08",
+        &[versions.len() as u8][..],
+        versions.as_bytes(),
+        b"\x0emax-frame-size\x03",
+        varint::encode(max_frame_size.into(), &mut buffer),
+        b"\x0ccapabilities\x08",
+        &[capabilities.len() as u8],
+        capabilities.as_bytes(),
+        more,
+    ];
+    frame(FrameType::HAPROXY_HELLO, FIN, id(0, 0), &payload.concat())
 }
 
 fn haproxy_disconnect(status: u32) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    Disconnect::new(Status(status)).encode(FrameType::HAPROXY_DISCONNECT, &mut out);
-    out.to_vec()
+    let (reason, mut buffer) = (Status(status).reason(), [0; varint::MAX_LEN]);
+    let payload = [
+        b"\x0bstatus-code\x03",
+        varint::encode(status.into(), &mut buffer),
+        b"\x07message\x08",
+        &[reason.len() as u8],
+        reason.as_bytes(),
+    ];
+    frame(FrameType::HAPROXY_DISCONNECT, FIN, id(0, 0), &payload.concat())
 }
 
 /// A connection and its two buffers. Every step checks what is due at that point.

@@ -96,6 +96,7 @@ impl<'b> AckWriter<'b> {
     /// Starts an ACK to `id` of at most `max_frame_size` bytes, the length prefix not counted.
     ///
     /// An agent takes it from [`agent::Connection::ack`] instead, which knows the limit and keeps the books.
+    #[inline]
     pub fn new(id: NotifyId, max_frame_size: usize, out: &'b mut BytesMut) -> Self {
         let frame = OpenFrame::new(out, FrameHeader::whole(FrameType::ACK, id), max_frame_size);
         Self { frame, names: NameRule::ANY_PREFIX, books: None, id }

@@ -1,9 +1,6 @@
-use alloc::vec::Vec;
-
-use bytes::{BufMut, BytesMut};
-
 use crate::error::EncodeError;
-use crate::typed_data::{EncodedHead, Text, TypedData};
+use crate::sink::{Sink, SmallBuffer};
+use crate::typed_data::{Text, TypedData};
 
 /// Where a variable lives: the `SCOPE` of an action (SPOE.txt 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +64,7 @@ pub enum Action<'a> {
     },
 }
 
-/// The answer to a NOTIFY: a list of actions, encoded as it is built. Up to 78 bytes, two or three variables, need no
+/// The answer to a NOTIFY: a list of actions, encoded as it is built. Up to 110 bytes, three or four variables, need no
 /// heap.
 ///
 /// HAProxy stops without a word at the first action it cannot read, and without a word drops a variable whose name it
@@ -84,14 +81,14 @@ pub enum Action<'a> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Actions {
-    buffer: Buffer,
+    buffer: SmallBuffer,
     names: NameRule,
 }
 
 impl Actions {
     /// No action yet; the variable prefix is not known, so names are held to the shortest possible one.
     pub const fn new() -> Self {
-        Self { buffer: Buffer::EMPTY, names: NameRule::ANY_PREFIX }
+        Self { buffer: SmallBuffer::EMPTY, names: NameRule::ANY_PREFIX }
     }
 
     /// No action yet; names are held to what `prefix`, the `option var-prefix` of the `spoe-agent` section (by default
@@ -105,7 +102,7 @@ impl Actions {
     /// assert_eq!(error, EncodeError::NameTooLong { len: 54, max: 53 });
     /// ```
     pub fn with_var_prefix(prefix: &str) -> Self {
-        Self { buffer: Buffer::EMPTY, names: NameRule::new(prefix) }
+        Self { buffer: SmallBuffer::EMPTY, names: NameRule::new(prefix) }
     }
 
     /// Sets a variable: `var(<scope>.<var-prefix>.<name>)` in HAProxy's configuration.
@@ -178,6 +175,20 @@ pub(crate) struct NameRule {
 impl NameRule {
     const MAX_FULL_NAME: usize = 63;
 
+    /// Type, argument count, scope and length; name; value but for the body of STRING and BINARY.
+    const MAX_ACTION: usize = 4 + Self::MAX_FULL_NAME + TypedData::MAX_HEAD;
+
+    /// Which bytes may be in a name.
+    const IN_NAMES: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'.');
+            byte += 1;
+        }
+        table
+    };
+
     /// A prefix has one byte at least.
     pub(crate) const ANY_PREFIX: Self = Self { prefix_len: 1 };
 
@@ -194,13 +205,13 @@ impl NameRule {
         value: TypedData<'_>,
     ) -> Result<(), EncodeError> {
         self.check(scope, name)?;
-        let (head, body) = value.encode();
-        let mut action = ActionHead::new([1, 3, scope as u8], name);
-        action.put(head.as_bytes());
-        out.put(action.as_bytes());
-        if !body.is_empty() {
-            out.put(body);
-        }
+        out.fill::<{ Self::MAX_ACTION }>(|room| {
+            // A name that passed the check has a length of one byte.
+            room.put(&[1, 3, scope as u8, name.len() as u8]);
+            room.put(name.as_bytes());
+            value.put_head(room);
+        });
+        out.put(value.body());
         Ok(())
     }
 
@@ -211,8 +222,17 @@ impl NameRule {
         name: &str,
     ) -> Result<(), EncodeError> {
         self.check(scope, name)?;
-        out.put(ActionHead::new([2, 2, scope as u8], name).as_bytes());
+        out.fill::<{ Self::MAX_ACTION }>(|room| {
+            room.put(&[2, 2, scope as u8, name.len() as u8]);
+            room.put(name.as_bytes());
+        });
         Ok(())
+    }
+
+    #[cold]
+    fn bad_byte(name: &str) -> EncodeError {
+        let bad = name.bytes().find(|&byte| !Self::IN_NAMES[usize::from(byte)]);
+        EncodeError::NameByte(bad.unwrap_or_default())
     }
 
     #[inline]
@@ -221,98 +241,9 @@ impl NameRule {
         if name.len() > max {
             return Err(EncodeError::NameTooLong { len: name.len(), max });
         }
-        match name.bytes().find(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))) {
-            Some(byte) => Err(EncodeError::NameByte(byte)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// All of an action but the body of a STRING or BINARY, put together here to be written in one go.
-struct ActionHead {
-    bytes: [u8; Self::MAX],
-    len: usize,
-}
-
-impl ActionHead {
-    /// Type, argument count and scope; length and bytes of a checked name; fixed part of the value.
-    const MAX: usize = 3 + 1 + NameRule::MAX_FULL_NAME + EncodedHead::MAX;
-
-    /// `name` has been checked, so its length is one byte.
-    #[inline]
-    fn new(start: [u8; 3], name: &str) -> Self {
-        let mut head = Self { bytes: [0; Self::MAX], len: 0 };
-        head.put(&start);
-        head.put(&[name.len() as u8]);
-        head.put(name.as_bytes());
-        head
-    }
-
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    #[inline]
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-/// What actions are written to.
-pub(crate) trait Sink {
-    fn put(&mut self, bytes: &[u8]);
-}
-
-impl Sink for BytesMut {
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        self.put_slice(bytes);
-    }
-}
-
-const INLINE: usize = 78;
-
-#[derive(Clone, Debug)]
-enum Buffer {
-    Inline { len: u8, bytes: [u8; INLINE] },
-    Heap(Vec<u8>),
-}
-
-impl Buffer {
-    const EMPTY: Self = Self::Inline { len: 0, bytes: [0; INLINE] };
-
-    #[inline]
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            Self::Heap(bytes) => bytes,
-        }
-    }
-
-    #[cold]
-    fn spill(&mut self, more: &[u8]) {
-        *self = Self::Heap([self.as_bytes(), more].concat());
-    }
-}
-
-impl Sink for Buffer {
-    #[inline]
-    fn put(&mut self, more: &[u8]) {
-        match self {
-            Self::Inline { len, bytes } => {
-                let start = usize::from(*len);
-                match bytes.get_mut(start..start + more.len()) {
-                    Some(free) => {
-                        free.copy_from_slice(more);
-                        *len = (start + more.len()) as u8;
-                    }
-                    None => self.spill(more),
-                }
-            }
-            Self::Heap(bytes) => bytes.extend_from_slice(more),
-        }
+        // All bytes, without a branch for each: it is the rule that they are good.
+        let good = name.bytes().fold(true, |good, byte| good & Self::IN_NAMES[usize::from(byte)]);
+        if good { Ok(()) } else { Err(Self::bad_byte(name)) }
     }
 }
 

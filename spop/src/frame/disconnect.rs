@@ -85,6 +85,7 @@ impl Disconnect {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::control;
     use super::*;
     use crate::typed_data::TypedData;
     use crate::{Frame, LENGTH_PREFIX};
@@ -92,18 +93,17 @@ mod tests {
     const BOTH: [FrameType; 2] = [FrameType::HAPROXY_DISCONNECT, FrameType::AGENT_DISCONNECT];
 
     fn encoded(disconnect: &Disconnect, frame_type: FrameType) -> Vec<u8> {
+        let frame = match frame_type {
+            FrameType::HAPROXY_DISCONNECT => Frame::<&[u8]>::HaproxyDisconnect(disconnect.clone()),
+            _ => Frame::AgentDisconnect(disconnect.clone()),
+        };
         let mut out = BytesMut::new();
-        disconnect.encode(frame_type, &mut out);
+        frame.encode(&mut out).unwrap();
         out.to_vec()
     }
 
     fn parsed(items: &[(&str, TypedData<'_>)]) -> Result<Disconnect, DecodeError> {
-        let mut out = BytesMut::new();
-        FrameHeader::whole(FrameType::AGENT_DISCONNECT, NotifyId::ZERO).put(&mut out);
-        for &(name, value) in items {
-            put_item(&mut out, name, value);
-        }
-        Disconnect::parse(&out)
+        Disconnect::parse(&control(FrameType::AGENT_DISCONNECT, items))
     }
 
     #[test]

@@ -1,8 +1,9 @@
 use core::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use crate::error::{DecodeError, EncodeError};
+use crate::sink::{Room, Sink};
 use crate::{parse, varint};
 
 /// Size of the length prefix that precedes every frame, in bytes. It does not count itself, and `max-frame-size` does
@@ -137,20 +138,15 @@ impl FrameHeader {
         }
     }
 
-    #[inline]
-    pub(crate) fn put(self, out: &mut BytesMut) {
-        // One extend for all of it: type, flags and two ids are at most 1 + 4 + 10 + 10 bytes.
-        let mut head = [0; 5 + 2 * varint::MAX_LEN];
-        head[0] = self.frame_type.0;
-        head[1..5].copy_from_slice(&self.flags.sendable().0.to_be_bytes());
-        let mut len = 5;
-        for id in [self.id.stream_id, self.id.frame_id] {
-            let mut buffer = [0; varint::MAX_LEN];
-            let encoded = varint::encode(id, &mut buffer);
-            head[len..len + encoded.len()].copy_from_slice(encoded);
-            len += encoded.len();
-        }
-        out.put_slice(&head[..len]);
+    /// Type, flags and two ids.
+    const MAX: usize = 5 + 2 * varint::MAX_LEN;
+
+    #[inline(always)]
+    fn put<const N: usize>(self, room: &mut Room<N>) {
+        let [a, b, c, d] = self.flags.sendable().0.to_be_bytes();
+        room.put(&[self.frame_type.0, a, b, c, d]);
+        room.put_varint(self.id.stream_id);
+        room.put_varint(self.id.frame_id);
     }
 }
 
@@ -169,9 +165,11 @@ impl<'b> OpenFrame<'b> {
     #[inline]
     pub(crate) fn new(out: &'b mut BytesMut, header: FrameHeader, max: usize) -> Self {
         let start = out.len();
-        // A length no peer accepts, should these bytes ever leave.
-        out.put_u32(u32::MAX);
-        header.put(out);
+        out.fill::<{ LENGTH_PREFIX + FrameHeader::MAX }>(|room| {
+            // A length no peer accepts, should these bytes ever leave.
+            room.put(&u32::MAX.to_be_bytes());
+            header.put(room);
+        });
         let header_len = out.len() - start - LENGTH_PREFIX;
         // What the length prefix can say.
         let max = max.min(u32::MAX as usize);
@@ -238,4 +236,46 @@ impl Drop for OpenFrame<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::error::DecodeErrorKind;
+
+    #[test]
+    fn flags_are_in_network_order() {
+        let (header, _) = FrameHeader::parse(&[3, 0, 0, 0, 1, 0, 0]).unwrap();
+        assert_eq!(header.flags, Flags::FIN);
+        let (header, _) = FrameHeader::parse(&[3, 1, 0, 0, 0, 0, 0]).unwrap();
+        assert_eq!(header.flags, Flags(0x0100_0000));
+        assert!(!header.flags.is_fin());
+    }
+
+    #[test]
+    fn fin_and_abort_are_the_two_lowest_bits() {
+        for (bits, fin, abort) in [
+            (0, false, false),
+            (1, true, false),
+            (2, false, true),
+            (3, true, true),
+            (u32::MAX - 3, false, false),
+        ] {
+            assert_eq!((Flags(bits).is_fin(), Flags(bits).is_abort()), (fin, abort), "{bits:#x}");
+        }
+    }
+
+    #[test]
+    fn ids_are_varints_of_64_bits() {
+        let max = [0xff, 0xf0, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0x0e];
+        let frame = [&[103, 0, 0, 0, 1][..], &max, &[0xf0, 0x00], b"payload"].concat();
+        let (header, payload) = FrameHeader::parse(&frame).unwrap();
+        assert_eq!(header.id, NotifyId { stream_id: u64::MAX, frame_id: 240 });
+        assert_eq!(payload, b"payload");
+    }
+
+    #[test]
+    fn an_id_past_64_bits_is_an_error_at_its_place() {
+        let overflow = [0xff, 0xf0, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0x0f];
+        let frame = [&[103, 0, 0, 0, 1, 0x00][..], &overflow].concat();
+        let error = FrameHeader::parse(&frame).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::VarintOverflow, 6));
+    }
+}

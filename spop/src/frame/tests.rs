@@ -1,8 +1,23 @@
 use super::*;
+use crate::TypedData;
 
 /// A frame without its length prefix; ids are bytes, as they are below 240.
-fn frame(frame_type: u8, flags: u32, ids: [u8; 2], payload: &[u8]) -> Vec<u8> {
-    [&[frame_type][..], &flags.to_be_bytes(), &ids, payload].concat()
+pub(super) fn frame(frame_type: FrameType, flags: u32, ids: [u8; 2], payload: &[u8]) -> Vec<u8> {
+    [&[frame_type.0][..], &flags.to_be_bytes(), &ids, payload].concat()
+}
+
+/// A HELLO or DISCONNECT of these items, without its length prefix.
+pub(super) fn control(frame_type: FrameType, items: &[(&str, TypedData<'_>)]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for &(name, value) in items {
+        payload.push(name.len() as u8);
+        payload.extend_from_slice(name.as_bytes());
+        // The value as an action carries it, behind four bytes.
+        let mut action = Actions::new();
+        action.set_var(Scope::Session, "", value).unwrap();
+        payload.extend_from_slice(&action.as_bytes()[4..]);
+    }
+    frame(frame_type, 1, [0, 0], &payload)
 }
 
 #[track_caller]
@@ -21,15 +36,23 @@ fn table() -> Vec<(FrameType, &'static str, Vec<u8>)> {
     let agent_hello = b"\x07version\x08\x032.0";
     let disconnect = b"\x0bstatus-code\x03\x00\x07message\x08\x06normal";
     vec![
-        (FrameType::UNSET, "UNSET", frame(0, 1, [1, 1], b"rest")),
-        (FrameType::HAPROXY_HELLO, "HAPROXY-HELLO", frame(1, 1, [0, 0], hello)),
-        (FrameType::HAPROXY_DISCONNECT, "HAPROXY-DISCONNECT", frame(2, 1, [0, 0], disconnect)),
-        (FrameType::NOTIFY, "NOTIFY", frame(3, 1, [1, 1], b"\x01m\x00")),
-        (FrameType::NOTIFY, "NOTIFY", frame(3, 0, [1, 1], b"\x01")),
-        (FrameType::AGENT_HELLO, "AGENT-HELLO", frame(101, 1, [0, 0], agent_hello)),
-        (FrameType::AGENT_DISCONNECT, "AGENT-DISCONNECT", frame(102, 1, [0, 0], disconnect)),
-        (FrameType::ACK, "ACK", frame(103, 1, [1, 1], b"\x01\x03\x02\x01v\x00")),
-        (FrameType(104), "unknown (104)", frame(104, 1, [1, 1], b"anything")),
+        (FrameType::UNSET, "UNSET", frame(FrameType::UNSET, 1, [1, 1], b"rest")),
+        (FrameType::HAPROXY_HELLO, "HAPROXY-HELLO", frame(FrameType::HAPROXY_HELLO, 1, [0, 0], hello)),
+        (
+            FrameType::HAPROXY_DISCONNECT,
+            "HAPROXY-DISCONNECT",
+            frame(FrameType::HAPROXY_DISCONNECT, 1, [0, 0], disconnect),
+        ),
+        (FrameType::NOTIFY, "NOTIFY", frame(FrameType::NOTIFY, 1, [1, 1], b"\x01m\x00")),
+        (FrameType::NOTIFY, "NOTIFY", frame(FrameType::NOTIFY, 0, [1, 1], b"\x01")),
+        (FrameType::AGENT_HELLO, "AGENT-HELLO", frame(FrameType::AGENT_HELLO, 1, [0, 0], agent_hello)),
+        (
+            FrameType::AGENT_DISCONNECT,
+            "AGENT-DISCONNECT",
+            frame(FrameType::AGENT_DISCONNECT, 1, [0, 0], disconnect),
+        ),
+        (FrameType::ACK, "ACK", frame(FrameType::ACK, 1, [1, 1], b"\x01\x03\x02\x01v\x00")),
+        (FrameType(104), "unknown (104)", frame(FrameType(104), 1, [1, 1], b"anything")),
     ]
 }
 
@@ -146,7 +169,7 @@ fn another_type_is_refused_where_one_is_expected() {
 #[test]
 fn the_offset_of_an_error_counts_from_the_type_byte() {
     // 7 bytes of header, message "m" of one argument "a", then the reserved type.
-    let error = Frame::parse(frame(3, 1, [1, 1], b"\x01m\x01\x01a\x0f")).unwrap_err();
+    let error = Frame::parse(frame(FrameType::NOTIFY, 1, [1, 1], b"\x01m\x01\x01a\x0f")).unwrap_err();
     assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::ReservedType(15), 12));
     assert_eq!(error.to_string(), "value of reserved type 15 (at byte 12 of the frame)");
 }

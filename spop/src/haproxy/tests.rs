@@ -6,7 +6,7 @@ mod hello;
 mod notifies;
 
 use super::*;
-use crate::{Flags, Frame, LENGTH_PREFIX, Notify, Text};
+use crate::{Frame, LENGTH_PREFIX, Notify, Text};
 
 const ENGINES: [Engine; 2] = [Engine::Applet, Engine::Mux];
 
@@ -14,12 +14,11 @@ fn id(stream_id: u64, frame_id: u64) -> NotifyId {
     NotifyId { stream_id, frame_id }
 }
 
-/// A frame with its length prefix.
+/// A frame with its length prefix; ids are bytes, as they are below 240.
 fn frame(frame_type: FrameType, flags: u32, id: NotifyId, payload: &[u8]) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    FrameHeader { frame_type, flags: Flags(flags), id }.put(&mut out);
-    out.extend_from_slice(payload);
-    [&(out.len() as u32).to_be_bytes()[..], &out].concat()
+    let ids = [id.stream_id as u8, id.frame_id as u8];
+    let frame = [&[frame_type.0][..], &flags.to_be_bytes(), &ids, payload].concat();
+    [&(frame.len() as u32).to_be_bytes()[..], &frame].concat()
 }
 
 fn ack(stream_id: u64, frame_id: u64) -> Vec<u8> {

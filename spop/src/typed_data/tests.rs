@@ -2,29 +2,34 @@ use core::fmt::Debug;
 
 use super::*;
 use crate::error::DecodeErrorKind;
-use crate::parse;
+use crate::{Actions, Notify, Scope};
 
 const V6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01];
 
 /// The varint of -5 as 64 bits.
 const MINUS_5: [u8; 10] = [0xfb, 0xf0, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0x0e];
 
+/// The value as an action carries it.
 fn encoded(value: TypedData<'_>) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    value.put(&mut out);
-    out.to_vec()
+    let mut actions = Actions::new();
+    actions.set_var(Scope::Session, "", value).unwrap();
+    actions.as_bytes().strip_prefix(&[1, 3, 1, 0]).unwrap().into()
+}
+
+/// A NOTIFY of one message "m" with one unnamed argument.
+fn notify(value: &[u8]) -> Vec<u8> {
+    [b"\x03\0\0\0\x01\x01\x01\x01m\x01\0", value].concat()
 }
 
 #[track_caller]
-fn parsed(bytes: &[u8]) -> TypedData<'_> {
-    let (rest, value) = parse::typed_data(bytes).unwrap();
-    assert_eq!(rest, [], "left of {bytes:x?}");
-    value
+fn assert_parsed(bytes: &[u8], value: TypedData<'_>) {
+    let notify = Notify::parse(notify(bytes)).unwrap();
+    assert_eq!(notify.messages().next().unwrap().nth(0), Ok(value), "{bytes:x?}");
 }
 
 #[track_caller]
 fn fault(bytes: &[u8]) -> DecodeErrorKind {
-    parse::finish(bytes.len(), parse::typed_data(bytes)).unwrap_err().kind()
+    Notify::parse(notify(bytes)).unwrap_err().kind()
 }
 
 /// Every type, with what HAProxy writes for it or reads it from.
@@ -67,7 +72,7 @@ fn every_type_is_written_as_haproxy_takes_it() {
 #[test]
 fn every_type_is_read_as_it_was_written() {
     for (value, bytes) in table() {
-        assert_eq!(parsed(&bytes), value, "{bytes:x?}");
+        assert_parsed(&bytes, value);
     }
 }
 
@@ -84,7 +89,7 @@ fn every_cut_of_every_type_is_an_error() {
 fn only_0x11_is_true() {
     for flags in 0..16u8 {
         let byte = flags << 4 | 1;
-        assert_eq!(parsed(&[byte]), TypedData::Bool(byte == 0x11), "{byte:#x}");
+        assert_parsed(&[byte], TypedData::Bool(byte == 0x11));
     }
 }
 
@@ -96,7 +101,7 @@ fn flags_of_other_types_mean_nothing() {
         }
         for flags in 1..16u8 {
             bytes[0] = bytes[0] & 0x0f | flags << 4;
-            assert_eq!(parsed(&bytes), value, "{bytes:x?}");
+            assert_parsed(&bytes, value);
         }
     }
 }
@@ -104,7 +109,9 @@ fn flags_of_other_types_mean_nothing() {
 #[test]
 fn a_string_leaves_without_the_flags_it_came_with() {
     // HAProxy takes a STRING with a flag bit for BINARY.
-    assert_eq!(encoded(parsed(&[0xf8, 0x01, b'x'])), [0x08, 0x01, b'x']);
+    let notify = Notify::parse(notify(&[0xf8, 0x01, b'x'])).unwrap();
+    let value = notify.messages().next().unwrap().nth(0).unwrap();
+    assert_eq!(encoded(value), [0x08, 0x01, b'x']);
 }
 
 #[test]
@@ -118,11 +125,11 @@ fn a_reserved_type_is_an_error() {
 #[test]
 fn a_32_bit_integer_that_does_not_fit_is_widened() {
     let four_gib = [0xf0, 0xf1, 0xfe, 0xfe, 0x7e];
-    assert_eq!(parsed(&[&[0x02][..], &four_gib].concat()), TypedData::Int64(1 << 32));
-    assert_eq!(parsed(&[&[0x03][..], &four_gib].concat()), TypedData::Uint64(1 << 32));
+    assert_parsed(&[&[0x02][..], &four_gib].concat(), TypedData::Int64(1 << 32));
+    assert_parsed(&[&[0x03][..], &four_gib].concat(), TypedData::Uint64(1 << 32));
     // -1 written with 32 bits only: HAProxy too takes that for 4294967295.
-    assert_eq!(parsed(&[0x02, 0xff, 0xf0, 0xfe, 0xfe, 0x7e]), TypedData::Int64(u32::MAX.into()));
-    assert_eq!(parsed(&[&[0x03][..], &MINUS_5].concat()), TypedData::Uint64(-5i64 as u64));
+    assert_parsed(&[0x02, 0xff, 0xf0, 0xfe, 0xfe, 0x7e], TypedData::Int64(u32::MAX.into()));
+    assert_parsed(&[&[0x03][..], &MINUS_5].concat(), TypedData::Uint64(-5i64 as u64));
 }
 
 #[test]
@@ -274,6 +281,13 @@ fn text_that_is_not_utf_8_is_kept_as_bytes_only() {
     assert_eq!(String::from_typed_data(value), Err(ArgErrorKind::NotUtf8));
     assert_eq!(<&[u8]>::from_typed_data(value), Ok(&b"a\xff"[..]));
     assert_eq!(Text::from_typed_data(value).map(Text::as_bytes), Ok(&b"a\xff"[..]));
+}
+
+#[test]
+fn text_equals_a_str_of_the_same_bytes() {
+    let text = Text::new(b"abc");
+    assert!(text == *"abc" && text == "abc" && text == Text::from("abc"));
+    assert!(text != *"abd" && text != "ab" && text != "ABC");
 }
 
 #[test]

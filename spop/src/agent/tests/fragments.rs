@@ -72,6 +72,14 @@ fn exactly_the_limit_of_bytes_and_frames_is_taken() {
 }
 
 #[test]
+fn a_first_fragment_of_exactly_the_limit_is_taken() {
+    bounded()
+        .haproxy(&first(1, &[&b"\x01m\x01\0\x08\x57"[..], &[b'x'; 87]].concat()))
+        .haproxy(&last(1, b""))
+        .events(&["NOTIFY 1/1"]);
+}
+
+#[test]
 fn one_byte_more_than_the_limit_is_refused() {
     bounded()
         .haproxy(&first(1, b"\x01m\x01\0\x08\x58"))

@@ -119,6 +119,28 @@ mod writing {
     }
 
     #[test]
+    fn the_longest_header_is_25_bytes() {
+        let (id, mut out) = (NotifyId { stream_id: u64::MAX, frame_id: u64::MAX }, BytesMut::new());
+        AckWriter::new(id, 64, &mut out).finish();
+        assert_eq!(out[..LENGTH_PREFIX], [0, 0, 0, 25]);
+        assert_eq!(Ack::parse(&out[LENGTH_PREFIX..]).unwrap().id(), id);
+    }
+
+    #[test]
+    fn an_ack_in_progress_has_a_length_that_no_peer_takes() {
+        let mut out = BytesMut::new();
+        core::mem::forget(AckWriter::new(ID, 64, &mut out));
+        assert_eq!(out[..LENGTH_PREFIX], [0xff; 4]);
+    }
+
+    #[test]
+    fn a_limit_past_32_bits_is_that_of_the_length_prefix() {
+        let mut out = BytesMut::new();
+        let ack = AckWriter::new(ID, usize::MAX, &mut out);
+        assert!(ack.remaining() <= u32::MAX as usize);
+    }
+
+    #[test]
     fn actions_are_written_in_place() {
         let bytes = written(|ack| {
             ack.set_var(Scope::Session, "a", "x").unwrap().unset_var(Scope::Response, "b").unwrap();

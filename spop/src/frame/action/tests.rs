@@ -96,6 +96,13 @@ fn a_name_that_haproxy_drops_for_its_length_is_refused() {
 }
 
 #[test]
+fn the_longest_name_may_have_the_longest_fixed_value() {
+    let (name, mut actions) = ("x".repeat(57), Actions::new());
+    actions.set_var(Scope::Transaction, &name, core::net::Ipv6Addr::LOCALHOST).unwrap();
+    assert_eq!(actions.as_bytes().len(), 3 + 1 + 57 + 17);
+}
+
+#[test]
 fn a_known_prefix_counts_in_full() {
     for (scope, _, max) in SCOPES {
         let max = max + 1 - "iprep".len();
@@ -143,10 +150,10 @@ fn action_of(len: usize) -> (String, Vec<u8>) {
 
 #[test]
 fn growing_past_the_inline_space_keeps_every_byte() {
-    // The second action ends before, at, and past the last inline byte, or starts past it.
-    for first in [7, 30, INLINE - 7, INLINE - 1, INLINE, INLINE + 1, 200] {
-        for second in [7, 8, 40, INLINE, 200] {
-            let ((text_1, bytes_1), (text_2, bytes_2)) = (action_of(first), action_of(second));
+    for first in (7..100).chain([200]) {
+        let (text_1, bytes_1) = action_of(first);
+        for second in [7, 8, 40, 78, 200] {
+            let (text_2, bytes_2) = action_of(second);
             let mut actions = Actions::new();
             actions.set_var(Scope::Session, "v", &text_1).unwrap();
             actions.set_var(Scope::Session, "v", &text_2).unwrap();
@@ -181,12 +188,12 @@ fn no_action_is_empty() {
 }
 
 #[test]
-fn equal_bytes_are_equal_actions_wherever_they_are_kept() {
+fn equal_bytes_are_equal_actions() {
     let (text, _) = action_of(40);
-    let mut inline = Actions::new();
-    inline.set_var(Scope::Session, "v", &text).unwrap();
-    let mut heap = Actions { buffer: Buffer::Heap(Vec::new()), ..Actions::new() };
-    heap.append(&inline);
-    assert_eq!(inline, heap);
-    assert_ne!(inline, Actions::new());
+    let mut actions = Actions::new();
+    actions.set_var(Scope::Session, "v", &text).unwrap();
+    let mut other = Actions::with_var_prefix("iprep");
+    other.append(&actions);
+    assert_eq!(actions, other);
+    assert_ne!(actions, Actions::new());
 }

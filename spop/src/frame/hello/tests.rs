@@ -1,24 +1,15 @@
+use super::super::tests::control;
 use super::*;
 use crate::{DataType, Frame, LENGTH_PREFIX, Status, Text};
 
 type Item<'a> = (&'a str, TypedData<'a>);
 
-/// A frame without its length prefix.
-fn frame(frame_type: FrameType, items: &[Item<'_>]) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    FrameHeader::whole(frame_type, NotifyId::ZERO).put(&mut out);
-    for &(name, value) in items {
-        put_item(&mut out, name, value);
-    }
-    out.to_vec()
-}
-
 fn haproxy(items: &[Item<'_>]) -> Result<HaproxyHello, DecodeError> {
-    HaproxyHello::parse(&frame(FrameType::HAPROXY_HELLO, items))
+    HaproxyHello::parse(&control(FrameType::HAPROXY_HELLO, items))
 }
 
 fn agent(items: &[Item<'_>]) -> Result<AgentHello, DecodeError> {
-    AgentHello::parse(&frame(FrameType::AGENT_HELLO, items))
+    AgentHello::parse(&control(FrameType::AGENT_HELLO, items))
 }
 
 fn mandatory() -> Vec<Item<'static>> {
@@ -164,9 +155,9 @@ fn unknown_items_of_every_type_are_skipped() {
 #[test]
 fn unknown_items_of_reserved_types_are_skipped() {
     for code in 10..16u8 {
-        let mut bytes = frame(FrameType::HAPROXY_HELLO, &mandatory()[..1]);
+        let mut bytes = control(FrameType::HAPROXY_HELLO, &mandatory()[..1]);
         bytes.extend_from_slice(&[1, b'x', code]);
-        bytes.extend_from_slice(&frame(FrameType::HAPROXY_HELLO, &mandatory()[1..])[7..]);
+        bytes.extend_from_slice(&control(FrameType::HAPROXY_HELLO, &mandatory()[1..])[7..]);
         assert_eq!(HaproxyHello::parse(&bytes).unwrap(), haproxy(&mandatory()).unwrap());
     }
 }
@@ -233,17 +224,27 @@ fn a_known_item_of_another_type_is_an_error() {
 }
 
 #[test]
+fn the_error_of_an_item_is_at_its_start() {
+    let mut items = mandatory();
+    items.push((HEALTHCHECK, 1.into()));
+    let start = control(FrameType::HAPROXY_HELLO, &mandatory()).len();
+    assert_eq!(haproxy(&items).unwrap_err().offset(), start);
+    let end = control(FrameType::HAPROXY_HELLO, &mandatory()[..2]).len();
+    assert_eq!(haproxy(&mandatory()[..2]).unwrap_err().offset(), end, "what is missing is so at the end");
+}
+
+#[test]
 fn a_known_item_of_a_reserved_type_is_an_error() {
-    let mut bytes = frame(FrameType::HAPROXY_HELLO, &mandatory());
+    let mut bytes = control(FrameType::HAPROXY_HELLO, &mandatory());
     bytes.extend_from_slice(b"\x0ccapabilities\x0c");
     assert_fails(HaproxyHello::parse(&bytes), DecodeErrorKind::ItemType(CAPABILITIES), Status(4));
 }
 
 #[test]
 fn a_cut_item_is_an_error() {
-    let bytes = frame(FrameType::HAPROXY_HELLO, &mandatory());
+    let bytes = control(FrameType::HAPROXY_HELLO, &mandatory());
     let ends: Vec<_> =
-        (1..4).map(|items| frame(FrameType::HAPROXY_HELLO, &mandatory()[..items]).len()).collect();
+        (1..4).map(|items| control(FrameType::HAPROXY_HELLO, &mandatory()[..items]).len()).collect();
     for end in (8..bytes.len()).filter(|end| !ends.contains(end)) {
         let error = HaproxyHello::parse(&bytes[..end]).unwrap_err();
         assert_eq!((error.kind(), error.offset() <= end), (DecodeErrorKind::Truncated, true), "cut at {end}");

@@ -46,11 +46,32 @@ fn a_health_check_has_no_capabilities_and_no_engine_id() {
 fn what_both_sides_can_do_is_negotiated() {
     let announced = Capabilities::PIPELINING | Capabilities::ASYNC | Capabilities::FRAGMENTATION;
     for (engine, agreed) in [(Engine::Applet, "pipelining,async"), (Engine::Mux, "pipelining")] {
-        Transcript::new(Config::new(engine))
+        let mut transcript = Transcript::new(Config::new(engine));
+        assert_eq!(transcript.connection.negotiated(), None);
+        transcript
             .agent(&agent_hello(Some(1000), Some(announced)))
             .events(&[&format!("CONNECTED 1000 {agreed}")])
             .disconnects(&[])
             .phase(Phase::Running);
+        let negotiated = transcript.connection.negotiated().unwrap();
+        assert_eq!(
+            (negotiated.max_frame_size, negotiated.capabilities.to_string()),
+            (1000, agreed.to_owned())
+        );
+    }
+}
+
+#[test]
+fn the_engine_id_is_kept_but_for_a_health_check() {
+    for (healthcheck, engine_id) in [(false, Some(b"id".to_vec())), (true, None)] {
+        let config = Config::new(Engine::Mux).engine_id(b"id").healthcheck(healthcheck);
+        let mut transcript = Transcript::new(config);
+        transcript.agent(&agent_hello(Some(300), Some(Capabilities::NONE)));
+        let event = transcript.connection.handle_input(&mut transcript.input, &mut transcript.out);
+        let Ok(Some(Event::Connected(negotiated) | Event::HealthCheckPassed(negotiated))) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(negotiated.engine_id, engine_id);
     }
 }
 

@@ -1,0 +1,135 @@
+//! What the hot path allocates: nothing, as long as there is room in the buffers.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+
+use bytes::BytesMut;
+use spop::agent::{Config, Connection, Event};
+use spop::haproxy::{self, Engine};
+use spop::{Ack, AckWriter, Actions, LENGTH_PREFIX, Notify, NotifyId, NotifyWriter, Scope};
+
+const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
+
+#[track_caller]
+fn assert_allocates(times: u64, work: impl FnOnce()) {
+    assert_eq!(allocation_counter::measure(work).count_total, times);
+}
+
+/// A NOTIFY with its length prefix: two messages, arguments of every type HAProxy sends.
+fn notify() -> BytesMut {
+    let mut out = BytesMut::new();
+    let mut notify = NotifyWriter::new(ID, 16_380, &mut out);
+    notify.message("check-client-ip").unwrap();
+    notify.arg("ip", Ipv4Addr::LOCALHOST).unwrap().arg("port", 4711i64).unwrap();
+    notify.arg("ua", "curl/8.5.0").unwrap().arg("tls", true).unwrap().arg("sni", None::<&str>).unwrap();
+    notify.message("log").unwrap().arg("", &b"\x00\xff"[..]).unwrap();
+    notify.finish();
+    out
+}
+
+/// An agent's connection after the HELLOs, its input, and its output with room for some ACKs.
+fn connected() -> (Connection, BytesMut, BytesMut) {
+    let (mut connection, mut input) = (Connection::new(Config::new()), BytesMut::new());
+    let mut out = BytesMut::with_capacity(1024);
+    haproxy::Connection::new(haproxy::Config::new(Engine::Mux)).hello(&mut input).unwrap();
+    let event = connection.handle_input(&mut input, &mut out);
+    assert!(matches!(event, Ok(Some(Event::Connected(_)))), "{event:?}");
+    out.clear();
+    (connection, input, out)
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_allocates(1, || drop(black_box(Box::new(1))));
+}
+
+#[test]
+fn parsing_and_walking_a_notify_allocates_nothing() {
+    let bytes = notify();
+    assert_allocates(0, || {
+        let notify = Notify::parse(&bytes[LENGTH_PREFIX..]).unwrap();
+        for message in notify.messages() {
+            for arg in message.args() {
+                black_box((arg.name, arg.value));
+            }
+        }
+        let message = notify.message("check-client-ip").unwrap();
+        black_box(message.get::<IpAddr>("ip").unwrap());
+        black_box(message.get::<u16>("port").unwrap());
+        black_box(message.get::<&str>("ua").unwrap());
+        black_box(message.get::<bool>("tls").unwrap());
+        black_box(message.get::<Option<&str>>("sni").unwrap());
+        black_box(notify.message("log").unwrap().nth::<&[u8]>(0).unwrap());
+    });
+}
+
+#[test]
+fn writing_an_ack_into_a_buffer_with_room_allocates_nothing() {
+    let mut out = BytesMut::with_capacity(256);
+    assert_allocates(0, || {
+        let mut ack = AckWriter::new(ID, 16_380, &mut out);
+        ack.set_var(Scope::Session, "ip_score", 42).unwrap();
+        ack.set_var(Scope::Transaction, "country", "nz").unwrap();
+        ack.unset_var(Scope::Transaction, "challenge").unwrap();
+        ack.finish();
+    });
+}
+
+#[test]
+fn building_a_few_actions_allocates_nothing() {
+    let mut out = BytesMut::with_capacity(256);
+    assert_allocates(0, || {
+        let mut actions = Actions::new();
+        actions.set_var(Scope::Session, "ip_score", 42).unwrap();
+        actions.set_var(Scope::Transaction, "country", "nz").unwrap();
+        let mut ack = AckWriter::new(ID, 16_380, &mut out);
+        ack.append(&actions).unwrap();
+        ack.finish();
+    });
+}
+
+#[test]
+fn refused_actions_allocate_nothing() {
+    let mut actions = Actions::new();
+    assert_allocates(0, || {
+        black_box(actions.set_var(Scope::Session, "ip-score", 42).unwrap_err());
+    });
+}
+
+#[test]
+fn walking_an_ack_allocates_nothing() {
+    let mut out = BytesMut::new();
+    let mut ack = AckWriter::new(ID, 16_380, &mut out);
+    ack.set_var(Scope::Session, "ip_score", 42).unwrap();
+    ack.finish();
+    assert_allocates(0, || {
+        let ack = Ack::parse(&out[LENGTH_PREFIX..]).unwrap();
+        assert_eq!(ack.actions().count(), 1);
+    });
+}
+
+/// The first NOTIFY makes the list of those that wait; the input buffer becomes a shared one.
+#[test]
+fn a_connection_that_runs_allocates_nothing_per_notify() {
+    let (mut connection, mut input, mut out) = connected();
+    let one = notify();
+    for _ in 0..100 {
+        input.extend_from_slice(&one);
+    }
+    for index in 0..100 {
+        let mut work = || {
+            let event = connection.handle_input(&mut input, &mut out).unwrap();
+            let Some(Event::Notify(notify)) = event else { panic!("{event:?}") };
+            let ip: IpAddr = notify.message("check-client-ip").unwrap().get("ip").unwrap();
+            let mut actions = Actions::new();
+            actions.set_var(Scope::Session, "ip_score", if ip.is_loopback() { 0 } else { 42 }).unwrap();
+            connection.ack(notify.id(), &actions, &mut out).unwrap();
+            out.clear();
+        };
+        if index == 0 {
+            work();
+        } else {
+            assert_allocates(0, work);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Both connections against each other: bytes cut anywhere, ACKs in any order, the end at any moment.
+//!
+//! **Every NOTIFY gets exactly one ACK, with the actions meant for it, or its connection ends.**
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use bytes::BytesMut;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use spop::haproxy::{self, Engine};
+use spop::{
+    Ack, Action, Actions, EncodeError, FromTypedData, NotifyId, OwnedTypedData, Phase, Scope, Status,
+    TypedData, agent,
+};
+
+/// Messages and their arguments.
+type Question = Vec<(String, Vec<(String, OwnedTypedData)>)>;
+
+/// What stands for the content of a message: an agent that saw another one gives another answer.
+fn digest<'a>(name: &[u8], args: impl Iterator<Item = (&'a [u8], TypedData<'a>)>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    for (name, value) in args {
+        (name, format!("{value:?}")).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[derive(Clone, Debug)]
+struct Setup {
+    engine: Engine,
+    max_frame_size: [u32; 2],
+    pipelining: [bool; 2],
+    max_waiting_frames: usize,
+    max_in_flight: usize,
+    /// Bytes and frames.
+    fragments: (usize, u32),
+    /// Whether the HELLOs are exchanged before the first step.
+    connected: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask(Question),
+    /// So many bytes arrive.
+    ToAgent(usize),
+    ToHaproxy(usize),
+    /// The agent answers one of the NOTIFYs it holds.
+    Answer(Index),
+    /// HAProxy's `timeout processing` for one of those that wait.
+    Abandon(Index),
+    End(End),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The agent wants to stop.
+    Drain,
+    /// HAProxy ends the connection.
+    Goodbye,
+}
+
+/// What HAProxy knows of a NOTIFY it sent.
+#[derive(Debug, Default)]
+struct Sent {
+    digests: Vec<u64>,
+    abandoned: bool,
+    acks: usize,
+}
+
+struct Pair {
+    setup: Setup,
+    haproxy: haproxy::Connection,
+    agent: agent::Connection,
+    /// Written, and not received yet.
+    to_agent: BytesMut,
+    to_haproxy: BytesMut,
+    agent_input: BytesMut,
+    haproxy_input: BytesMut,
+    sent: HashMap<NotifyId, Sent>,
+    /// What the agent works on, with its answer.
+    held: Vec<(NotifyId, Vec<u64>)>,
+    answered: HashSet<NotifyId>,
+    refused: HashSet<NotifyId>,
+    goodbyes: usize,
+}
+
+impl Pair {
+    fn new(setup: Setup) -> Self {
+        let haproxy = haproxy::Config::new(setup.engine)
+            .max_frame_size(setup.max_frame_size[0])
+            .pipelining(setup.pipelining[0])
+            .max_waiting_frames(setup.max_waiting_frames);
+        let agent = agent::Config::new()
+            .max_frame_size(setup.max_frame_size[1])
+            .pipelining(setup.pipelining[1])
+            .max_in_flight(setup.max_in_flight)
+            .fragments(setup.fragments.0, setup.fragments.1);
+        let mut pair = Self {
+            setup,
+            haproxy: haproxy::Connection::new(haproxy),
+            agent: agent::Connection::new(agent),
+            to_agent: BytesMut::new(),
+            to_haproxy: BytesMut::new(),
+            agent_input: BytesMut::new(),
+            haproxy_input: BytesMut::new(),
+            sent: HashMap::new(),
+            held: Vec::new(),
+            answered: HashSet::new(),
+            refused: HashSet::new(),
+            goodbyes: 0,
+        };
+        pair.haproxy.hello(&mut pair.to_agent).unwrap();
+        if pair.setup.connected {
+            pair.agent_receives(usize::MAX);
+            pair.haproxy_receives(usize::MAX);
+        }
+        pair
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Ask(question) => self.ask(&question),
+            Step::ToAgent(len) => self.agent_receives(len),
+            Step::ToHaproxy(len) => self.haproxy_receives(len),
+            Step::Answer(index) if !self.held.is_empty() => self.answer(index.index(self.held.len())),
+            Step::Answer(_) => {}
+            Step::Abandon(index) => self.abandon(index),
+            Step::End(End::Drain) => self.agent.drain(&mut self.to_haproxy),
+            Step::End(End::Goodbye) => self.haproxy.disconnect(Status::NORMAL, &mut self.to_agent),
+        }
+        assert!(self.agent.in_flight() <= self.setup.max_in_flight);
+        assert!(self.agent.phase() == Phase::Closed || self.agent.in_flight() == self.held.len());
+    }
+
+    fn ask(&mut self, question: &Question) {
+        let (before, may) = (self.to_agent.len(), self.haproxy.phase() == Phase::Running);
+        let window = self.haproxy.window();
+        let mut notify = match self.haproxy.notify(&mut self.to_agent) {
+            Ok(notify) => notify,
+            Err(_) => return assert!(!may || window == 0),
+        };
+        let mut write = || {
+            for (name, args) in question {
+                notify.message(name)?;
+                for (name, value) in args {
+                    notify.arg(name, value)?;
+                }
+            }
+            Ok(())
+        };
+        match write() {
+            Ok(()) => {
+                let digests = question.iter().map(|(name, args)| {
+                    let args = args.iter().map(|(name, value)| (name.as_bytes(), value.into()));
+                    digest(name.as_bytes(), args)
+                });
+                let sent = Sent { digests: digests.collect(), ..Sent::default() };
+                let id = notify.finish();
+                assert!(self.sent.insert(id, sent).is_none(), "{id} comes twice");
+            }
+            Err(error) => {
+                assert!(matches!(error, EncodeError::FrameTooBig { .. }), "{error}");
+                drop(notify);
+                assert_eq!(self.to_agent.len(), before);
+            }
+        }
+    }
+
+    fn agent_receives(&mut self, len: usize) {
+        let len = len.min(self.to_agent.len());
+        self.agent_input.unsplit(self.to_agent.split_to(len));
+        self.agent_reads();
+    }
+
+    fn agent_reads(&mut self) {
+        while let Some(event) = self.agent.handle_input(&mut self.agent_input, &mut self.to_haproxy).unwrap()
+        {
+            match event {
+                agent::Event::Connected(_) => assert!(self.sent.is_empty()),
+                agent::Event::Notify(notify) => {
+                    let digests = notify.messages().map(|message| {
+                        let args = message.args().map(|arg| (arg.name.as_bytes(), arg.value));
+                        digest(message.name().as_bytes(), args)
+                    });
+                    self.held.push((notify.id(), digests.collect()));
+                }
+                agent::Event::Refused(id, _) => assert!(self.refused.insert(id)),
+                agent::Event::Disconnected(disconnect) => assert_eq!(disconnect.status, Status::NORMAL),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn answer(&mut self, index: usize) {
+        let (id, digests) = self.held.swap_remove(index);
+        let mut actions = Actions::new();
+        for digest in digests {
+            actions.set_var(Scope::Transaction, "d", digest).unwrap();
+        }
+        let (before, closed) = (self.to_haproxy.len(), self.agent.phase() == Phase::Closed);
+        let result = self.agent.ack(id, &actions, &mut self.to_haproxy);
+        if closed {
+            assert!(result.is_err());
+            assert_eq!(self.to_haproxy.len(), before);
+        } else {
+            result.unwrap();
+            assert!(self.answered.insert(id), "{id} answered twice");
+            // There may be room again.
+            self.agent_reads();
+        }
+    }
+
+    fn haproxy_receives(&mut self, len: usize) {
+        let len = len.min(self.to_haproxy.len());
+        self.haproxy_input.unsplit(self.to_haproxy.split_to(len));
+        while let Some(event) =
+            self.haproxy.handle_input(&mut self.haproxy_input, &mut self.to_agent).unwrap()
+        {
+            match event {
+                haproxy::Event::Connected(negotiated) => {
+                    let smaller = self.setup.max_frame_size.into_iter().min();
+                    assert_eq!(Some(negotiated.max_frame_size), smaller);
+                    assert_eq!(Some(&negotiated), self.haproxy.negotiated());
+                }
+                haproxy::Event::Ack(ack) => self.acked(&ack, false),
+                haproxy::Event::LateAck(ack) => self.acked(&ack, true),
+                haproxy::Event::Disconnected(disconnect) => {
+                    assert_eq!(disconnect.status, Status::NORMAL);
+                    self.goodbyes += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn acked<B: AsRef<[u8]>>(&mut self, ack: &Ack<B>, late: bool) {
+        let id = ack.id();
+        let sent = self.sent.get_mut(&id).expect("an ACK to a NOTIFY that was sent");
+        sent.acks += 1;
+        assert_eq!((sent.acks, late), (1, sent.abandoned), "{id}");
+        let digests: Vec<_> = ack
+            .actions()
+            .map(|action| match action {
+                Action::SetVar { scope: Scope::Transaction, value, .. } => {
+                    u64::from_typed_data(value).unwrap()
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        if ack.flags().is_abort() {
+            assert!(self.refused.contains(&id) && digests.is_empty());
+        } else {
+            assert_eq!(digests, sent.digests, "{id} has the answer to another question");
+        }
+    }
+
+    fn abandon(&mut self, index: Index) {
+        let mut waiting: Vec<_> =
+            self.sent.iter().filter(|(_, sent)| sent.acks == 0 && !sent.abandoned).collect();
+        if waiting.is_empty() || self.haproxy.phase() != Phase::Running {
+            return;
+        }
+        waiting.sort_by_key(|(id, _)| **id);
+        let id = *waiting[index.index(waiting.len())].0;
+        assert!(self.haproxy.abandon(id));
+        self.sent.get_mut(&id).unwrap().abandoned = true;
+    }
+
+    /// All bytes arrive and all work gets done.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if self.to_agent.is_empty() && self.to_haproxy.is_empty() && self.held.is_empty() {
+                return;
+            }
+            self.agent_receives(usize::MAX);
+            self.haproxy_receives(usize::MAX);
+            if !self.held.is_empty() {
+                self.answer(0);
+            }
+        }
+        panic!("the pair does not come to rest");
+    }
+
+    /// What must hold once the pair is at rest.
+    fn check(&self, end: Option<End>) {
+        for (id, sent) in &self.sent {
+            match end {
+                None => assert_eq!(sent.acks, 1, "{id}: no answer, and no end"),
+                Some(End::Drain) => {
+                    let answered = self.answered.contains(id) || self.refused.contains(id);
+                    assert_eq!(sent.acks, answered.into(), "{id}: an ACK is in front of the goodbye");
+                }
+                Some(End::Goodbye) => assert!(sent.acks <= 1),
+            }
+        }
+        if end.is_some() {
+            assert_eq!((self.agent.phase(), self.haproxy.phase()), (Phase::Closed, Phase::Closed));
+            assert_eq!(self.goodbyes, 1);
+        } else {
+            assert_eq!((self.agent.phase(), self.haproxy.phase()), (Phase::Running, Phase::Running));
+            assert_eq!((self.agent.in_flight(), self.haproxy.in_flight()), (0, 0));
+            assert!(self.agent_input.is_empty() && self.haproxy_input.is_empty());
+        }
+    }
+}
+
+fn run(setup: Setup, mut steps: Vec<Step>, end: Option<(End, Index)>) {
+    if let Some((end, at)) = end {
+        steps.insert(at.index(steps.len() + 1), Step::End(end));
+    }
+    let mut pair = Pair::new(setup);
+    for step in steps {
+        pair.step(step);
+    }
+    pair.settle();
+    pair.check(end.map(|(end, _)| end));
+}
+
+fn value() -> impl Strategy<Value = OwnedTypedData> {
+    prop_oneof![
+        1 => Just(OwnedTypedData::Null),
+        1 => any::<bool>().prop_map(OwnedTypedData::Bool),
+        1 => any::<i64>().prop_map(OwnedTypedData::Int64),
+        1 => any::<[u8; 4]>().prop_map(|octets| OwnedTypedData::Ipv4(octets.into())),
+        1 => vec(any::<u8>(), 0..20).prop_map(OwnedTypedData::String),
+        3 => (any::<u8>(), 100..600usize).prop_map(|(first, len)| {
+            OwnedTypedData::Binary((0..len).map(|index| first.wrapping_add(index as u8)).collect())
+        }),
+    ]
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    vec(("[a-z-]{1,12}", vec(("[a-z]{0,4}", value()), 0..4)), 0..3)
+}
+
+prop_compose! {
+    fn setup()(
+        engine in prop_oneof![Just(Engine::Applet), Just(Engine::Mux)],
+        max_frame_size in [256..2000u32, 256..2000u32],
+        // Most often on, as by default.
+        pipelining in [prop::bool::weighted(0.8), prop::bool::weighted(0.8)],
+        max_waiting_frames in 1..=20usize,
+        max_in_flight in prop_oneof![1..4usize, 20..64usize],
+        fragments in prop_oneof![Just((0, 0)), Just((700, 3)), Just((256 * 1024, 4096))],
+        connected in prop::bool::weighted(0.8),
+    ) -> Setup {
+        Setup { engine, max_frame_size, pipelining, max_waiting_frames, max_in_flight, fragments, connected }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let piece = || prop_oneof![1..20usize, 20..400usize, Just(usize::MAX)];
+    let step = prop_oneof![
+        8 => question().prop_map(Step::Ask),
+        8 => piece().prop_map(Step::ToAgent),
+        8 => piece().prop_map(Step::ToHaproxy),
+        6 => any::<Index>().prop_map(Step::Answer),
+        1 => any::<Index>().prop_map(Step::Abandon),
+    ];
+    vec(step, 0..120)
+}
+
+proptest! {
+    #[test]
+    fn every_notify_gets_its_own_ack(setup in setup(), steps in steps()) {
+        run(setup, steps, None);
+    }
+
+    #[test]
+    fn a_drain_at_any_moment_loses_no_answer(setup in setup(), steps in steps(), at in any::<Index>()) {
+        run(setup, steps, Some((End::Drain, at)));
+    }
+
+    #[test]
+    fn a_goodbye_of_haproxy_at_any_moment_ends_both_sides(setup in setup(), steps in steps(), at in any::<Index>()) {
+        run(setup, steps, Some((End::Goodbye, at)));
+    }
+}
