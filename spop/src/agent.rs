@@ -8,8 +8,8 @@ use crate::decoder::FrameDecoder;
 use crate::error::{DecodeError, DecodeErrorKind, ProtocolError, UsageError};
 use crate::fragments::{Fragments, Limits, Outcome};
 use crate::frame::{
-    AckWriter, Actions, AgentHello, Disconnect, Flags, FrameHeader, FrameType, HaproxyHello, NameRule,
-    Notify, NotifyId, OpenFrame, RawFrame,
+    AckWriter, Actions, AgentHello, Disconnect, FrameHeader, FrameType, HaproxyHello, NameRule, Notify,
+    NotifyId, RawFrame,
 };
 use crate::{AckError, Capabilities, MIN_FRAME_SIZE, Negotiated, Phase, Status, Version};
 
@@ -66,8 +66,8 @@ impl Config {
         self
     }
 
-    /// How much of a NOTIFY that comes in fragments is kept: default 256 KiB and 4096 frames per connection. Zero bytes:
-    /// no fragment is taken, and `fragmentation` is not announced.
+    /// How much of a NOTIFY that comes in fragments is kept: default 256 KiB and 4096 frames per connection. A longer one
+    /// is an [`Event::Malformed`]. Zero bytes: no fragment is taken, and `fragmentation` is not announced.
     ///
     /// Only HAProxy up to 3.0 fragments (`option send-frag-payload`, on by default there). Without this, a payload longer
     /// than its `max-frame-size` makes it drop and reopen connections without end until `timeout processing`.
@@ -102,12 +102,11 @@ pub enum Event {
     HealthCheck,
     /// HAProxy asks. **Every one needs exactly one ACK**, or HAProxy waits for its `timeout processing`.
     Notify(Notify<Bytes>),
-    /// HAProxy asks, in a frame whose ids can be read and whose messages cannot. It needs an ACK all the same.
+    /// HAProxy asks, in a frame whose ids can be read and whose messages cannot, or in fragments that pass the limits of
+    /// [`Config::fragments`]. It needs an ACK all the same.
     Malformed(NotifyId, DecodeError),
     /// HAProxy wants no answer to this NOTIFY any more: drop the work on it. Its id may come again at once.
     Aborted(NotifyId),
-    /// A NOTIFY in fragments passed the limits of [`Config::fragments`] and was refused: HAProxy logs status 4.
-    Refused(NotifyId, DecodeError),
     /// HAProxy says goodbye. The answer is in `out`: send it and close.
     Disconnected(Disconnect),
 }
@@ -447,12 +446,8 @@ impl Connection {
                 Progress::Event(Event::Aborted(id))
             }
             Outcome::TooBig(id, error) => {
-                // SPOE.txt 3.2.10: this makes HAProxy stop sending the rest.
-                let flags = Flags(Flags::FIN.0 | Flags::ABORT.0);
-                let header = FrameHeader { flags, ..FrameHeader::whole(FrameType::ACK, id) };
-                OpenFrame::new(out, header, self.max_ack_size()).finish();
-                self.books.end_drain(out);
-                Progress::Event(Event::Refused(id, error))
+                self.books.in_flight.push(id);
+                Progress::Event(Event::Malformed(id, error))
             }
         })
     }

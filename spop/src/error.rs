@@ -71,8 +71,8 @@ pub enum DecodeErrorKind {
     ReservedType(u8),
     /// A message has no name. HAProxy never sends that on purpose: see [`DecodeErrorKind::ArgCount`].
     EmptyMessageName,
-    /// What follows the first message is no message: HAProxy's count of arguments is one byte and wraps, so a message
-    /// configured with more than 255 arguments looks like this.
+    /// What follows the first message is no message, at the offset. HAProxy's count of arguments is one byte and wraps, so a
+    /// message configured with more than 255 arguments looks like this; most often, as its NULLs can look like messages.
     ArgCount,
     /// The frame is of another type than the one to be parsed.
     WrongType(FrameType),
@@ -137,7 +137,7 @@ impl fmt::Display for DecodeErrorKind {
             Self::ReservedType(code) => write!(f, "value of reserved type {code}"),
             Self::EmptyMessageName => f.write_str("message without a name"),
             Self::ArgCount => f.write_str(
-                "no message where one must start: a message of more than 255 arguments? \
+                "what follows the first message is no message: has one more than 255 arguments? \
                  HAProxy counts them in one byte, split it",
             ),
             Self::WrongType(found) => write!(f, "unexpected frame type {found}"),

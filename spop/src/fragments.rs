@@ -20,39 +20,36 @@ pub(crate) struct Limits {
 pub(crate) struct Fragments {
     limits: Limits,
     partial: Option<Partial>,
-    /// We gave this one up; fragments that were on their way already still come.
-    refused: Option<NotifyId>,
 }
 
 #[derive(Debug)]
 struct Partial {
     id: NotifyId,
-    /// The first frame whole, then the payloads of the others.
-    frame: BytesMut,
+    /// The first frame whole, then the payloads of the others; nothing once that would pass the limits.
+    frame: Option<BytesMut>,
     frames: u32,
 }
 
 /// What a fragment led to.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// More are to come, or it belongs to a NOTIFY that was given up.
+    /// More are to come.
     Pending,
     /// The NOTIFY is complete: its frame, as if it had come in one part.
     Complete(Bytes),
     /// HAProxy gave the NOTIFY up.
     Aborted(NotifyId),
-    /// The NOTIFY passes the limits: no more of it is kept.
+    /// The NOTIFY is complete, but was not kept: it passes the limits.
     TooBig(NotifyId, DecodeError),
 }
 
 impl Fragments {
     pub(crate) const fn new(limits: Limits) -> Self {
-        Self { limits, partial: None, refused: None }
+        Self { limits, partial: None }
     }
 
     /// Checks that a NOTIFY may start now.
-    pub(crate) fn expect_none(&mut self, found: NotifyId) -> Result<(), ProtocolError> {
-        self.refused = None;
+    pub(crate) fn expect_none(&self, found: NotifyId) -> Result<(), ProtocolError> {
         match &self.partial {
             Some(partial) => Err(ProtocolError::Interlaced { unfinished: partial.id, found }),
             None => Ok(()),
@@ -64,23 +61,23 @@ impl Fragments {
         let id = raw.header().id;
         self.expect_none(id)?;
         let mut frame = BytesMut::from(raw.into_inner());
-        if frame.len() > self.limits.bytes {
-            return Ok(self.refuse(id));
-        }
         if let Some(flags) = frame.get_mut(1..5) {
             flags.copy_from_slice(&Flags::FIN.0.to_be_bytes());
         }
+        let frame = Some(frame).filter(|frame| frame.len() <= self.limits.bytes);
         self.partial = Some(Partial { id, frame, frames: 1 });
         Ok(Outcome::Pending)
     }
 
     /// Takes a fragment after the first one.
+    ///
+    /// All of a NOTIFY that passes the limits is taken as well, and thrown away. SPOE.txt 3.2.10 has an ACK with ABORT to
+    /// make HAProxy stop sending, but that is no way out: HAProxy up to 3.0 takes it for a slot given back that was never
+    /// taken, and never uses the connection again; and if it has sent the last fragment already, it takes it for an answer
+    /// (wire pitfall P31).
     pub(crate) fn push(&mut self, raw: &RawFrame<Bytes>) -> Result<Outcome, ProtocolError> {
         let header = raw.header();
         let Some(mut partial) = self.partial.take() else {
-            if self.refused == Some(header.id) {
-                return Ok(Outcome::Pending);
-            }
             return Err(DecodeError::new(DecodeErrorKind::WrongType(FrameType::UNSET), 0).into());
         };
         if partial.id != header.id {
@@ -89,22 +86,21 @@ impl Fragments {
         if header.flags.is_abort() {
             return Ok(Outcome::Aborted(header.id));
         }
-        partial.frames += 1;
-        if partial.frames > self.limits.frames
-            || partial.frame.len() + raw.payload().len() > self.limits.bytes
-        {
-            return Ok(self.refuse(header.id));
+        partial.frames = partial.frames.saturating_add(1);
+        let Limits { bytes, frames } = self.limits;
+        partial.frame = partial
+            .frame
+            .filter(|frame| partial.frames <= frames && frame.len() + raw.payload().len() <= bytes);
+        if let Some(frame) = &mut partial.frame {
+            frame.extend_from_slice(raw.payload());
         }
-        partial.frame.extend_from_slice(raw.payload());
-        if header.flags.is_fin() {
-            return Ok(Outcome::Complete(partial.frame.freeze()));
+        if !header.flags.is_fin() {
+            self.partial = Some(partial);
+            return Ok(Outcome::Pending);
         }
-        self.partial = Some(partial);
-        Ok(Outcome::Pending)
-    }
-
-    fn refuse(&mut self, id: NotifyId) -> Outcome {
-        self.refused = Some(id);
-        Outcome::TooBig(id, DecodeError::new(DecodeErrorKind::FragmentsTooBig, 0))
+        Ok(match partial.frame {
+            Some(frame) => Outcome::Complete(frame.freeze()),
+            None => Outcome::TooBig(header.id, DecodeError::new(DecodeErrorKind::FragmentsTooBig, 0)),
+        })
     }
 }

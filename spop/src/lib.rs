@@ -122,7 +122,7 @@ mod frame;
 pub mod haproxy;
 mod negotiation;
 mod parse;
-mod sink;
+mod skim;
 mod status;
 mod typed_data;
 pub mod varint;

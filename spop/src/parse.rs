@@ -5,13 +5,13 @@
 
 use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
-use nom::number::complete::{be_u8, be_u32};
+use nom::number::complete::be_u8;
 use nom::{IResult, Parser};
 
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::frame::{Action, Arg, Flags, FrameHeader, FrameType, NotifyId, Scope};
 use crate::typed_data::{Text, TypedData};
-use crate::varint;
+use crate::{skim, varint};
 
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, Fault>;
 
@@ -59,7 +59,7 @@ fn decode_error(frame_len: usize, error: &nom::Err<Fault>) -> DecodeError {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn varint(input: &[u8]) -> Parsed<'_, u64> {
     match varint::read(input) {
         Ok((value, rest)) => Ok((rest, value)),
@@ -68,7 +68,7 @@ fn varint(input: &[u8]) -> Parsed<'_, u64> {
 }
 
 /// A varint and as many bytes: names, and the body of STRING and BINARY.
-#[inline]
+#[inline(always)]
 pub(crate) fn bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, len) = varint(input)?;
     match usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)) {
@@ -77,7 +77,7 @@ pub(crate) fn bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fixed<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
     match input.split_first_chunk() {
         Some((chunk, rest)) => Ok((rest, *chunk)),
@@ -87,9 +87,11 @@ fn fixed<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
 
 /// SPOE.txt 3.1: the type in the low nibble, flags in the high one. As in HAProxy only the exact byte 0x11 is true, and
 /// the flags of other types mean nothing.
-#[inline]
+#[inline(always)]
 pub(crate) fn typed_data(input: &[u8]) -> Parsed<'_, TypedData<'_>> {
-    let Some((&byte, rest)) = input.split_first() else { return fail(input, DecodeErrorKind::Truncated) };
+    let Some((&byte, rest)) = input.split_first() else {
+        return fail(input, DecodeErrorKind::Truncated);
+    };
     match byte & 0x0f {
         0 => Ok((rest, TypedData::Null)),
         1 => Ok((rest, TypedData::Bool(byte == 0x11))),
@@ -112,7 +114,10 @@ pub(crate) fn typed_data(input: &[u8]) -> Parsed<'_, TypedData<'_>> {
 /// Frame type, flags, stream-id, frame-id (SPOE.txt 3.2.1).
 #[inline]
 pub(crate) fn header(input: &[u8]) -> Parsed<'_, FrameHeader> {
-    let (input, (frame_type, flags, stream_id, frame_id)) = (be_u8, be_u32, varint, varint).parse(input)?;
+    let (input, [frame_type, flags @ ..]) = fixed::<5>(input)?;
+    let flags = u32::from_be_bytes(flags);
+    let (input, stream_id) = varint(input)?;
+    let (input, frame_id) = varint(input)?;
     let id = NotifyId { stream_id, frame_id };
     Ok((input, FrameHeader { frame_type: FrameType(frame_type), flags: Flags(flags), id }))
 }
@@ -132,17 +137,30 @@ pub(crate) fn item(input: &[u8]) -> Parsed<'_, (&[u8], Option<TypedData<'_>>)> {
 /// Name and argument count, the start of a message (SPOE.txt 3.2.6).
 #[inline]
 pub(crate) fn message_head(input: &[u8]) -> Parsed<'_, (&[u8], u8)> {
-    (bytes, be_u8).parse(input)
+    let (rest, name) = bytes(input)?;
+    let (rest, [args]) = fixed::<1>(rest)?;
+    Ok((rest, (name, args)))
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn arg(input: &[u8]) -> Parsed<'_, Arg<'_>> {
-    (bytes, typed_data).map(|(name, value)| Arg { name: Text::new(name), value }).parse(input)
+    let (rest, name) = bytes(input)?;
+    let (rest, value) = typed_data(rest)?;
+    Ok((rest, Arg { name: Text::new(name), value }))
 }
 
-/// Walks all messages of a NOTIFY without looking at the values, and counts them.
+/// Checks all messages of a NOTIFY and counts them: at a run, and once more at a walk if something is wrong.
 #[inline]
-pub(crate) fn count_messages(mut input: &[u8]) -> Parsed<'_, usize> {
+pub(crate) fn count_messages(input: &[u8]) -> Parsed<'_, usize> {
+    match skim::messages(input) {
+        Some(count) => Ok((&[], count)),
+        None => explain(input),
+    }
+}
+
+/// Says what is wrong, and where.
+#[cold]
+fn explain(mut input: &[u8]) -> Parsed<'_, usize> {
     let mut count = 0;
     while !input.is_empty() {
         match message_end(input) {
@@ -155,7 +173,6 @@ pub(crate) fn count_messages(mut input: &[u8]) -> Parsed<'_, usize> {
     Ok((input, count))
 }
 
-#[inline]
 fn message_end(input: &[u8]) -> Parsed<'_, ()> {
     let (rest, (name, args)) = message_head(input)?;
     if name.is_empty() {
@@ -177,7 +194,9 @@ pub(crate) fn args_end(mut input: &[u8], count: u8) -> Parsed<'_, ()> {
 ///
 /// A type of 0 ends the list, as in HAProxy: it is what an otherwise empty ACK carries for HAProxy 3.1.
 pub(crate) fn action(input: &[u8]) -> Parsed<'_, Option<Action<'_>>> {
-    let Some((&code, rest)) = input.split_first() else { return Ok((input, None)) };
+    let Some((&code, rest)) = input.split_first() else {
+        return Ok((input, None));
+    };
     match code {
         0 => Ok((&[], None)),
         1 => {

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use bytes::{BufMut, BytesMut};
+
 use crate::error::ArgErrorKind;
-use crate::sink::{Room, Sink};
+use crate::varint;
 
 /// One typed value, borrowed from the frame it came in.
 ///
@@ -72,38 +74,33 @@ impl TypedData<'_> {
         }
     }
 
-    /// Type and the longest value of fixed size, an IPv6 address.
-    pub(crate) const MAX_HEAD: usize = 1 + 16;
-
-    /// Writes the value as it stands on the wire, but for the body of STRING and BINARY: see [`body`](Self::body).
+    /// Writes type and fixed part of the value at the start of `out`, to be followed by [`body`](Self::body); gives the
+    /// bytes written, or `None` if they do not fit.
     #[inline(always)]
-    pub(crate) fn put_head<const N: usize>(&self, room: &mut Room<N>) {
-        let code = self.data_type() as u8;
-        let mut varint = |value| {
-            room.put(&[code]);
-            room.put_varint(value);
-        };
-        match self {
-            Self::Null => room.put(&[code]),
-            Self::Bool(value) => room.put(&[code | (u8::from(*value) << 4)]),
-            Self::Int32(value) => varint(i64::from(*value) as u64),
-            Self::Uint32(value) => varint(u64::from(*value)),
-            Self::Int64(value) => varint(*value as u64),
-            Self::Uint64(value) => varint(*value),
-            Self::String(Text(bytes)) | Self::Binary(bytes) => varint(bytes.len() as u64),
+    pub(crate) fn write_head(&self, out: &mut [u8]) -> Option<usize> {
+        match *self {
+            Self::Null => write(out, [DataType::Null as u8]),
+            Self::Bool(value) => write(out, [DataType::Bool as u8 | u8::from(value) << 4]),
+            Self::Int32(value) => write_varint(out, DataType::Int32, i64::from(value) as u64),
+            Self::Uint32(value) => write_varint(out, DataType::Uint32, u64::from(value)),
+            Self::Int64(value) => write_varint(out, DataType::Int64, value as u64),
+            Self::Uint64(value) => write_varint(out, DataType::Uint64, value),
             Self::Ipv4(address) => {
-                room.put(&[code]);
-                room.put(&address.octets());
+                let [a, b, c, d] = address.octets();
+                write(out, [DataType::Ipv4 as u8, a, b, c, d])
             }
             Self::Ipv6(address) => {
-                room.put(&[code]);
-                room.put(&address.octets());
+                let (first, rest) = out.split_first_mut()?;
+                *first = DataType::Ipv6 as u8;
+                write(rest, address.octets()).map(|len| len + 1)
             }
+            Self::String(Text(bytes)) => write_varint(out, DataType::String, bytes.len() as u64),
+            Self::Binary(bytes) => write_varint(out, DataType::Binary, bytes.len() as u64),
         }
     }
 
-    /// What follows the head: the bytes of STRING and BINARY, else none.
-    #[inline(always)]
+    /// The bytes of a STRING or BINARY.
+    #[inline]
     pub(crate) fn body(&self) -> &[u8] {
         match self {
             Self::String(Text(bytes)) | Self::Binary(bytes) => bytes,
@@ -111,11 +108,16 @@ impl TypedData<'_> {
         }
     }
 
-    /// Writes the value as it stands on the wire.
-    pub(crate) fn put(&self, out: &mut impl Sink) {
-        out.fill(|room: &mut Room<{ TypedData::MAX_HEAD }>| self.put_head(room));
-        out.put(self.body());
+    /// Appends the value as it stands on the wire.
+    pub(crate) fn put(&self, out: &mut BytesMut) {
+        let mut head = [0; Self::MAX_HEAD];
+        let len = self.write_head(&mut head).unwrap_or_default();
+        out.put_slice(&head[..len]);
+        out.put_slice(self.body());
     }
+
+    /// The most that [`write_head`](Self::write_head) writes: an IPv6 address.
+    pub(crate) const MAX_HEAD: usize = 1 + 16;
 
     /// The value of any of the four integer types.
     const fn integer(&self) -> Option<i128> {
@@ -127,6 +129,19 @@ impl TypedData<'_> {
             _ => None,
         }
     }
+}
+
+#[inline(always)]
+fn write<const N: usize>(out: &mut [u8], bytes: [u8; N]) -> Option<usize> {
+    *out.first_chunk_mut()? = bytes;
+    Some(N)
+}
+
+#[inline(always)]
+fn write_varint(out: &mut [u8], data_type: DataType, value: u64) -> Option<usize> {
+    let (first, rest) = out.split_first_mut()?;
+    *first = data_type as u8;
+    varint::write(value, rest).map(|len| len + 1)
 }
 
 /// The type of a value: the low nibble of its first byte.

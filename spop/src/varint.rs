@@ -12,6 +12,9 @@ pub const MAX_LEN: usize = 10;
 /// Smallest value that needs more than one byte.
 const LONG: u64 = 240;
 
+/// Smallest value that needs more than two bytes.
+const LONGER: u64 = LONG + (128 << 4);
+
 /// How many bytes [`encode`] writes for `value`: 1 to [`MAX_LEN`].
 #[inline]
 pub const fn encoded_len(value: u64) -> usize {
@@ -49,6 +52,35 @@ pub fn encode(value: u64, out: &mut [u8; MAX_LEN]) -> &[u8] {
     }
     out[len] = left as u8;
     &out[..=len]
+}
+
+/// Writes `value` at the start of `out` and returns the length; `None` if there is not enough room.
+#[inline(always)]
+pub(crate) fn write(value: u64, out: &mut [u8]) -> Option<usize> {
+    if value < LONG {
+        *out.first_mut()? = value as u8;
+        return Some(1);
+    }
+    if value < LONGER {
+        *out.first_chunk_mut()? = [value as u8 | 0xf0, ((value - LONG) >> 4) as u8];
+        return Some(2);
+    }
+    write_long(value, out)
+}
+
+fn write_long(value: u64, out: &mut [u8]) -> Option<usize> {
+    let (first, rest) = out.split_first_mut()?;
+    *first = value as u8 | 0xf0;
+    let mut left = (value - LONG) >> 4;
+    for (index, byte) in rest.iter_mut().enumerate() {
+        if left < 128 {
+            *byte = left as u8;
+            return Some(index + 2);
+        }
+        *byte = left as u8 | 0x80;
+        left = (left - 128) >> 7;
+    }
+    None
 }
 
 /// Reads one value from the start of `input`; returns it with the bytes that follow.

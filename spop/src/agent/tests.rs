@@ -154,7 +154,6 @@ fn name(event: &Event) -> String {
         Event::Notify(notify) => format!("NOTIFY {}", notify.id()),
         Event::Malformed(id, error) => format!("MALFORMED {id}: {error}"),
         Event::Aborted(id) => format!("ABORTED {id}"),
-        Event::Refused(id, error) => format!("REFUSED {id} {:?}", error.kind()),
         Event::Disconnected(disconnect) => {
             format!("DISCONNECTED {} {}", disconnect.status.0, disconnect.message())
         }

@@ -148,7 +148,7 @@ impl<'b> AckWriter<'b> {
     #[inline]
     pub fn append(&mut self, actions: &Actions) -> Result<&mut Self, EncodeError> {
         self.frame.append(|out| {
-            out.put_slice(actions.as_bytes());
+            actions.append_to(out);
             Ok(())
         })?;
         Ok(self)
@@ -160,7 +160,7 @@ impl<'b> AckWriter<'b> {
     }
 
     /// Completes the frame: it stays in the buffer, to be sent.
-    #[inline]
+    #[inline(always)]
     pub fn finish(mut self) {
         let Some(books) = self.books.take() else {
             self.frame.finish();

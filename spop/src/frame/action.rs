@@ -1,5 +1,8 @@
+use alloc::vec::Vec;
+
+use bytes::{BufMut, BytesMut};
+
 use crate::error::EncodeError;
-use crate::sink::{Sink, SmallBuffer};
 use crate::typed_data::{Text, TypedData};
 
 /// Where a variable lives: the `SCOPE` of an action (SPOE.txt 3.4).
@@ -64,7 +67,7 @@ pub enum Action<'a> {
     },
 }
 
-/// The answer to a NOTIFY: a list of actions, encoded as it is built. Up to 110 bytes, three or four variables, need no
+/// The answer to a NOTIFY: a list of actions, encoded as it is built. Up to 78 bytes, two or three variables, need no
 /// heap.
 ///
 /// HAProxy stops without a word at the first action it cannot read, and without a word drops a variable whose name it
@@ -81,14 +84,14 @@ pub enum Action<'a> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Actions {
-    buffer: SmallBuffer,
+    buffer: Buffer,
     names: NameRule,
 }
 
 impl Actions {
     /// No action yet; the variable prefix is not known, so names are held to the shortest possible one.
     pub const fn new() -> Self {
-        Self { buffer: SmallBuffer::EMPTY, names: NameRule::ANY_PREFIX }
+        Self { buffer: Buffer::EMPTY, names: NameRule::ANY_PREFIX }
     }
 
     /// No action yet; names are held to what `prefix`, the `option var-prefix` of the `spoe-agent` section (by default
@@ -102,7 +105,7 @@ impl Actions {
     /// assert_eq!(error, EncodeError::NameTooLong { len: 54, max: 53 });
     /// ```
     pub fn with_var_prefix(prefix: &str) -> Self {
-        Self { buffer: SmallBuffer::EMPTY, names: NameRule::new(prefix) }
+        Self { buffer: Buffer::EMPTY, names: NameRule::new(prefix) }
     }
 
     /// Sets a variable: `var(<scope>.<var-prefix>.<name>)` in HAProxy's configuration.
@@ -142,6 +145,11 @@ impl Actions {
         self.as_bytes().is_empty()
     }
 
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut BytesMut) {
+        self.buffer.append_to(out);
+    }
+
     /// The actions as they stand in the payload of an ACK.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
@@ -175,20 +183,6 @@ pub(crate) struct NameRule {
 impl NameRule {
     const MAX_FULL_NAME: usize = 63;
 
-    /// Type, argument count, scope and length; name; value but for the body of STRING and BINARY.
-    const MAX_ACTION: usize = 4 + Self::MAX_FULL_NAME + TypedData::MAX_HEAD;
-
-    /// Which bytes may be in a name.
-    const IN_NAMES: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < 128 {
-            table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'.');
-            byte += 1;
-        }
-        table
-    };
-
     /// A prefix has one byte at least.
     pub(crate) const ANY_PREFIX: Self = Self { prefix_len: 1 };
 
@@ -205,13 +199,11 @@ impl NameRule {
         value: TypedData<'_>,
     ) -> Result<(), EncodeError> {
         self.check(scope, name)?;
-        out.fill::<{ Self::MAX_ACTION }>(|room| {
-            // A name that passed the check has a length of one byte.
-            room.put(&[1, 3, scope as u8, name.len() as u8]);
-            room.put(name.as_bytes());
-            value.put_head(room);
-        });
-        out.put(value.body());
+        out.put_head(&Head { start: [1, 3, scope as u8], name, value: Some(&value) });
+        let body = value.body();
+        if !body.is_empty() {
+            out.put(body);
+        }
         Ok(())
     }
 
@@ -222,17 +214,8 @@ impl NameRule {
         name: &str,
     ) -> Result<(), EncodeError> {
         self.check(scope, name)?;
-        out.fill::<{ Self::MAX_ACTION }>(|room| {
-            room.put(&[2, 2, scope as u8, name.len() as u8]);
-            room.put(name.as_bytes());
-        });
+        out.put_head(&Head { start: [2, 2, scope as u8], name, value: None });
         Ok(())
-    }
-
-    #[cold]
-    fn bad_byte(name: &str) -> EncodeError {
-        let bad = name.bytes().find(|&byte| !Self::IN_NAMES[usize::from(byte)]);
-        EncodeError::NameByte(bad.unwrap_or_default())
     }
 
     #[inline]
@@ -241,9 +224,171 @@ impl NameRule {
         if name.len() > max {
             return Err(EncodeError::NameTooLong { len: name.len(), max });
         }
-        // All bytes, without a branch for each: it is the rule that they are good.
-        let good = name.bytes().fold(true, |good, byte| good & Self::IN_NAMES[usize::from(byte)]);
-        if good { Ok(()) } else { Err(Self::bad_byte(name)) }
+        if is_name(name.as_bytes()) { Ok(()) } else { Err(name_byte(name)) }
+    }
+}
+
+/// Four bytes at a time, without a branch for each.
+#[inline]
+fn is_name(name: &[u8]) -> bool {
+    let good = |byte: u8| NAME_BYTES[usize::from(byte)];
+    let (fours, rest) = name.as_chunks();
+    fours.iter().all(|&[a, b, c, d]| good(a) & good(b) & good(c) & good(d))
+        && rest.iter().all(|&byte| good(byte))
+}
+
+#[cold]
+fn name_byte(name: &str) -> EncodeError {
+    let bad = name.bytes().find(|&byte| !NAME_BYTES[usize::from(byte)]);
+    EncodeError::NameByte(bad.unwrap_or_default())
+}
+
+/// The bytes that a name may have.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+        byte += 1;
+    }
+    table
+};
+
+/// All of an action but the body of a STRING or BINARY.
+pub(crate) struct Head<'a> {
+    /// Type, argument count and scope.
+    start: [u8; 3],
+    /// A checked name.
+    name: &'a str,
+    value: Option<&'a TypedData<'a>>,
+}
+
+impl Head<'_> {
+    /// What precedes the name, its length included; name; fixed part of the value.
+    const MAX: usize = 4 + NameRule::MAX_FULL_NAME + TypedData::MAX_HEAD;
+
+    /// Writes it at the start of `out` and gives its length; `None` if it does not fit.
+    #[inline(always)]
+    fn write(&self, out: &mut [u8]) -> Option<usize> {
+        let [action, args, scope] = self.start;
+        let (head, rest) = out.split_first_chunk_mut()?;
+        // The name has been checked, so its length is one byte.
+        *head = [action, args, scope, self.name.len() as u8];
+        let (name, rest) = rest.split_at_mut_checked(self.name.len())?;
+        name.copy_from_slice(self.name.as_bytes());
+        let value = match self.value {
+            Some(value) => value.write_head(rest)?,
+            None => 0,
+        };
+        Some(head.len() + name.len() + value)
+    }
+}
+
+/// What actions are written to.
+pub(crate) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+
+    fn put_head(&mut self, head: &Head<'_>);
+}
+
+/// Appends what `write` writes into `N` bytes of room.
+#[inline(always)]
+pub(crate) fn put_in_place<const N: usize>(
+    out: &mut BytesMut,
+    write: impl FnOnce(&mut [u8; N]) -> Option<usize>,
+) {
+    let start = out.len();
+    out.resize(start + N, 0);
+    let len = out.last_chunk_mut().and_then(write).unwrap_or_default();
+    out.truncate(start + len);
+}
+
+impl Sink for BytesMut {
+    #[inline]
+    fn put_head(&mut self, head: &Head<'_>) {
+        put_in_place::<{ Head::MAX }>(self, |room| head.write(room));
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.put_slice(bytes);
+    }
+}
+
+const INLINE: usize = 78;
+
+#[derive(Clone, Debug)]
+enum Buffer {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Heap(Vec<u8>),
+}
+
+impl Buffer {
+    const EMPTY: Self = Self::Inline { len: 0, bytes: [0; INLINE] };
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Heap(bytes) => bytes,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_head_on_heap(&mut self, head: &Head<'_>) {
+        let mut bytes = [0; Head::MAX];
+        let len = head.write(&mut bytes).unwrap_or_default();
+        self.put(&bytes[..len]);
+    }
+
+    /// Appends the bytes to `out`. Those inline go with all their room, as that is a move of known size.
+    #[inline]
+    fn append_to(&self, out: &mut BytesMut) {
+        match self {
+            Self::Inline { len, bytes } => {
+                let end = out.len() + usize::from(*len);
+                out.put_slice(bytes);
+                out.truncate(end);
+            }
+            Self::Heap(bytes) => out.put_slice(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, more: &[u8]) {
+        *self = Self::Heap([self.as_bytes(), more].concat());
+    }
+}
+
+impl Sink for Buffer {
+    #[inline]
+    fn put_head(&mut self, head: &Head<'_>) {
+        if let Self::Inline { len, bytes } = self
+            && let Some(free) = bytes.get_mut(usize::from(*len)..)
+            && let Some(more) = head.write(free)
+        {
+            *len += more as u8;
+            return;
+        }
+        self.put_head_on_heap(head);
+    }
+
+    #[inline]
+    fn put(&mut self, more: &[u8]) {
+        match self {
+            Self::Inline { len, bytes } => {
+                let start = usize::from(*len);
+                match bytes.get_mut(start..start + more.len()) {
+                    Some(free) => {
+                        free.copy_from_slice(more);
+                        *len = (start + more.len()) as u8;
+                    }
+                    None => self.spill(more),
+                }
+            }
+            Self::Heap(bytes) => bytes.extend_from_slice(more),
+        }
     }
 }
 

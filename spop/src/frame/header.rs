@@ -2,8 +2,8 @@ use core::fmt;
 
 use bytes::BytesMut;
 
+use super::action::put_in_place;
 use crate::error::{DecodeError, EncodeError};
-use crate::sink::{Room, Sink};
 use crate::{parse, varint};
 
 /// Size of the length prefix that precedes every frame, in bytes. It does not count itself, and `max-frame-size` does
@@ -138,16 +138,19 @@ impl FrameHeader {
         }
     }
 
+    /// Writes the header at the start of `out` and gives its length; `None` if it does not fit.
+    #[inline(always)]
+    fn write(self, out: &mut [u8]) -> Option<usize> {
+        let (start, rest) = out.split_first_chunk_mut()?;
+        let [a, b, c, d] = self.flags.sendable().0.to_be_bytes();
+        *start = [self.frame_type.0, a, b, c, d];
+        let first = varint::write(self.id.stream_id, rest)?;
+        let second = varint::write(self.id.frame_id, rest.get_mut(first..)?)?;
+        Some(start.len() + first + second)
+    }
+
     /// Type, flags and two ids.
     const MAX: usize = 5 + 2 * varint::MAX_LEN;
-
-    #[inline(always)]
-    fn put<const N: usize>(self, room: &mut Room<N>) {
-        let [a, b, c, d] = self.flags.sendable().0.to_be_bytes();
-        room.put(&[self.frame_type.0, a, b, c, d]);
-        room.put_varint(self.id.stream_id);
-        room.put_varint(self.id.frame_id);
-    }
 }
 
 /// A frame being written at the end of a buffer: its length goes in last, and unless that happens, drop takes back
@@ -165,10 +168,11 @@ impl<'b> OpenFrame<'b> {
     #[inline]
     pub(crate) fn new(out: &'b mut BytesMut, header: FrameHeader, max: usize) -> Self {
         let start = out.len();
-        out.fill::<{ LENGTH_PREFIX + FrameHeader::MAX }>(|room| {
+        put_in_place::<{ LENGTH_PREFIX + FrameHeader::MAX }>(out, |room| {
+            let (prefix, rest) = room.split_first_chunk_mut()?;
             // A length no peer accepts, should these bytes ever leave.
-            room.put(&u32::MAX.to_be_bytes());
-            header.put(room);
+            *prefix = u32::MAX.to_be_bytes();
+            Some(prefix.len() + header.write(rest)?)
         });
         let header_len = out.len() - start - LENGTH_PREFIX;
         // What the length prefix can say.

@@ -303,7 +303,9 @@ impl<'b> NotifyWriter<'b> {
 /// Cuts the NOTIFY that `out` has from `start` on into frames of at most `max` bytes (SPOE.txt 3.2.9).
 fn fragment(id: NotifyId, max: usize, start: usize, out: &mut BytesMut) {
     let whole = out.split_off(start);
-    let Ok((_, payload)) = FrameHeader::parse(&whole[LENGTH_PREFIX..]) else { return };
+    let Ok((_, payload)) = FrameHeader::parse(&whole[LENGTH_PREFIX..]) else {
+        return;
+    };
     let header_len = whole.len() - LENGTH_PREFIX - payload.len();
     let mut slices = payload.chunks(max - header_len).enumerate().peekable();
     while let Some((index, slice)) = slices.next() {

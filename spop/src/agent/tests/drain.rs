@@ -102,14 +102,17 @@ fn a_drain_ends_when_the_last_notify_comes_again_in_fragments_and_is_given_up() 
 }
 
 #[test]
-fn a_drain_ends_when_the_last_notify_comes_again_and_is_refused() {
+fn a_drain_ends_when_the_last_notify_comes_again_and_is_too_big() {
     Transcript::running(Config::new().fragments(10, 10))
         .haproxy(&notify(1, 1))
         .events(&["NOTIFY 1/1"])
         .drain()
         .haproxy(&frame(FrameType::NOTIFY, 0, id(1, 1), b"\x01m\x01\0\x09"))
-        .events(&["ABORTED 1/1", "REFUSED 1/1 FragmentsTooBig"])
-        .agent(&["ACK 1/1 ABORT", "DISCONNECT 0"]);
+        .events(&["ABORTED 1/1"])
+        .haproxy(&frame(FrameType::UNSET, FIN, id(1, 1), b""))
+        .events(&["MALFORMED 1/1: the fragments of a NOTIFY are more than allowed (at byte 0 of the frame)"])
+        .ack(1, 1)
+        .agent(&["ACK 1/1", "DISCONNECT 0"]);
 }
 
 #[test]

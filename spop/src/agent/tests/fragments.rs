@@ -79,76 +79,61 @@ fn a_first_fragment_of_exactly_the_limit_is_taken() {
         .events(&["NOTIFY 1/1"]);
 }
 
+const TOO_BIG: &str =
+    "MALFORMED 1/1: the fragments of a NOTIFY are more than allowed (at byte 0 of the frame)";
+
 #[test]
-fn one_byte_more_than_the_limit_is_refused() {
+fn one_byte_more_than_the_limit_is_too_big() {
     bounded()
         .haproxy(&first(1, b"\x01m\x01\0\x08\x58"))
         .haproxy(&middle(1, &[b'x'; 40]))
         .haproxy(&last(1, &[b'x'; 48]))
-        .events(&["REFUSED 1/1 FragmentsTooBig"])
-        .agent(&["ACK 1/1 ABORT"])
-        .in_flight(0)
+        .events(&[TOO_BIG])
+        .in_flight(1)
+        .ack(1, 1)
+        .agent(&["ACK 1/1"])
         .phase(Phase::Running);
 }
 
 #[test]
-fn one_frame_more_than_the_limit_is_refused() {
+fn one_frame_more_than_the_limit_is_too_big() {
     bounded()
         .haproxy(&first(1, b"\x01m\0"))
         .haproxy(&middle(1, b""))
         .haproxy(&middle(1, b""))
         .haproxy(&last(1, b""))
-        .events(&["REFUSED 1/1 FragmentsTooBig"])
-        .agent(&["ACK 1/1 ABORT"]);
+        .events(&[TOO_BIG]);
 }
 
 #[test]
-fn a_first_fragment_over_the_limit_is_refused() {
-    bounded()
-        .haproxy(&first(1, &[b'x'; 94]))
-        .events(&["REFUSED 1/1 FragmentsTooBig"])
-        .agent(&["ACK 1/1 ABORT"]);
+fn a_first_fragment_over_the_limit_is_too_big() {
+    bounded().haproxy(&first(1, &[b'x'; 94])).haproxy(&last(1, b"")).events(&[TOO_BIG]);
 }
 
+/// To give it up earlier would cost HAProxy the connection.
 #[test]
-fn what_still_comes_of_a_refused_notify_is_swallowed() {
+fn what_is_too_big_is_taken_to_its_end() {
     bounded()
         .haproxy(&first(1, &[b'x'; 94]))
-        .events(&["REFUSED 1/1 FragmentsTooBig"])
         .haproxy(&middle(1, &[b'x'; 94]))
-        .haproxy(&middle(1, &[b'x'; 94]))
-        .haproxy(&last(1, &[b'x'; 94]))
+        .haproxy(&middle(1, b""))
         .events(&[])
-        .agent(&["ACK 1/1 ABORT"]);
-}
-
-/// HAProxy just stops: no last fragment comes.
-#[test]
-fn after_a_refusal_the_next_notify_is_fine() {
-    bounded()
-        .haproxy(&first(1, &[b'x'; 94]))
+        .agent(&[])
+        .in_flight(0)
+        .haproxy(&last(1, &[b'x'; 94]))
         .haproxy(&notify(3, 1))
-        .events(&["REFUSED 1/1 FragmentsTooBig", "NOTIFY 3/1"]);
-    bounded()
-        .haproxy(&first(1, &[b'x'; 94]))
-        .haproxy(&middle(1, b"x"))
-        .haproxy(&first(3, b"\x01m"))
-        .haproxy(&last(3, b"\0"))
-        .events(&["REFUSED 1/1 FragmentsTooBig", "NOTIFY 3/1"]);
+        .events(&[TOO_BIG, "NOTIFY 3/1"]);
 }
 
 #[test]
-fn a_fragment_of_a_refused_notify_after_the_next_one_is_an_error() {
+fn what_is_too_big_and_given_up_is_forgotten() {
     bounded()
         .haproxy(&first(1, &[b'x'; 94]))
+        .haproxy(&frame(FrameType::UNSET, FIN | ABORT, id(1, 1), b""))
         .haproxy(&notify(3, 1))
-        .haproxy(&middle(1, b"x"))
-        .events(&[
-            "REFUSED 1/1 FragmentsTooBig",
-            "NOTIFY 3/1",
-            "ERROR unexpected frame type UNSET (at byte 0 of the frame)",
-        ])
-        .agent(&["ACK 1/1 ABORT", "DISCONNECT 4"]);
+        .events(&["ABORTED 1/1", "NOTIFY 3/1"])
+        .agent(&[])
+        .in_flight(1);
 }
 
 #[test]
