@@ -1,96 +1,20 @@
 //! The agent's side of a connection.
 
+mod config;
+
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
+pub use config::Config;
 
 use crate::decoder::FrameDecoder;
 use crate::error::{DecodeError, DecodeErrorKind, ProtocolError, UsageError};
-use crate::fragments::{Fragments, Limits, Outcome};
+use crate::fragments::{Fragments, Outcome};
 use crate::frame::{
-    AckWriter, Actions, AgentHello, Disconnect, FrameHeader, FrameType, HaproxyHello, NameRule, Notify,
-    NotifyId, RawFrame,
+    AckWriter, Actions, AgentHello, Disconnect, FrameHeader, FrameType, HaproxyHello, Notify, NotifyId,
+    RawFrame,
 };
 use crate::{AckError, Capabilities, MIN_FRAME_SIZE, Negotiated, Phase, Status, Version};
-
-/// What an agent offers and bounds, per connection.
-#[derive(Clone, Debug)]
-pub struct Config {
-    max_frame_size: u32,
-    capabilities: Capabilities,
-    max_in_flight: usize,
-    fragments: Limits,
-    names: NameRule,
-}
-
-impl Config {
-    /// The defaults stated at each setter.
-    pub const fn new() -> Self {
-        Self {
-            max_frame_size: 16_380,
-            capabilities: Capabilities::PIPELINING,
-            max_in_flight: 64,
-            fragments: Limits { bytes: 256 * 1024, frames: 4096 },
-            names: NameRule::ANY_PREFIX,
-        }
-    }
-
-    /// The longest frame to take or send, in bytes, the length prefix not counted; default 16380, which is HAProxy's
-    /// `tune.bufsize` - 4. The smaller one of both sides holds for what is sent.
-    ///
-    /// Raise it together with HAProxy's `tune.bufsize` (or the `max-frame-size` of its `spoe-agent`). It bounds the
-    /// memory that a peer can claim with a length prefix. Below 256, the protocol's minimum, it counts as 256.
-    #[must_use]
-    pub const fn max_frame_size(mut self, bytes: u32) -> Self {
-        self.max_frame_size = if bytes < MIN_FRAME_SIZE { MIN_FRAME_SIZE } else { bytes };
-        self
-    }
-
-    /// Whether to take several NOTIFYs at a time on one connection; default true. HAProxy's `option pipelining` must
-    /// be on too, as it is by default.
-    ///
-    /// Without it HAProxy opens a connection for every NOTIFY that finds no idle one.
-    #[must_use]
-    pub const fn pipelining(mut self, enabled: bool) -> Self {
-        self.capabilities = if enabled { Capabilities::PIPELINING } else { Capabilities::NONE };
-        self
-    }
-
-    /// How many NOTIFYs may wait for their ACK on one connection; default 64, at least 1. HAProxy itself stops at 20
-    /// (`max-waiting-frames`, up to 3.0).
-    ///
-    /// At the cap [`Connection::handle_input`] leaves the input alone. Each NOTIFY in flight holds its frame in memory.
-    #[must_use]
-    pub const fn max_in_flight(mut self, notifies: usize) -> Self {
-        self.max_in_flight = if notifies == 0 { 1 } else { notifies };
-        self
-    }
-
-    /// How much of a NOTIFY that comes in fragments is kept: default 256 KiB and 4096 frames per connection. A longer one
-    /// is an [`Event::Malformed`]. Zero bytes: no fragment is taken, and `fragmentation` is not announced.
-    ///
-    /// Only HAProxy up to 3.0 fragments (`option send-frag-payload`, on by default there). Without this, a payload longer
-    /// than its `max-frame-size` makes it drop and reopen connections without end until `timeout processing`.
-    #[must_use]
-    pub const fn fragments(mut self, bytes: usize, frames: u32) -> Self {
-        self.fragments = Limits { bytes, frames };
-        self
-    }
-
-    /// The `option var-prefix` of the `spoe-agent` section (by default the agent's name), so that names too long for
-    /// HAProxy are refused exactly; default unknown.
-    #[must_use]
-    pub const fn var_prefix(mut self, prefix: &str) -> Self {
-        self.names = NameRule::new(prefix);
-        self
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// What happened on a connection.
 #[non_exhaustive]
@@ -164,6 +88,8 @@ pub(crate) struct Books {
     phase: Phase,
     /// A few dozen at most, most often one: a search beats a hash.
     in_flight: Vec<NotifyId>,
+    /// Something has been received that is still to become an event: a drain waits for it.
+    more: bool,
     fill_empty_acks: bool,
 }
 
@@ -185,7 +111,7 @@ impl Books {
     /// Says goodbye if a drain waits for nothing any more.
     #[inline]
     fn end_drain(&mut self, out: &mut BytesMut) {
-        if self.phase == Phase::Draining && self.in_flight.is_empty() {
+        if self.phase == Phase::Draining && self.in_flight.is_empty() && !self.more {
             self.disconnect(&Disconnect::new(Status::NORMAL), out);
         }
     }
@@ -211,7 +137,7 @@ impl Connection {
             decoder: FrameDecoder::new(config.max_frame_size),
             fragments: Fragments::new(config.fragments),
             negotiated: None,
-            books: Books { phase: Phase::Hello, in_flight: Vec::new(), fill_empty_acks: false },
+            books: Books { phase: Phase::Hello, in_flight: Vec::new(), more: false, fill_empty_acks: false },
             config,
         }
     }
@@ -227,9 +153,10 @@ impl Connection {
         input: &mut BytesMut,
         out: &mut BytesMut,
     ) -> Result<Option<Event>, ProtocolError> {
-        while self.phase() != Phase::Closed && !self.is_full() {
+        let mut event = None;
+        while event.is_none() && self.phase() != Phase::Closed && !self.is_full() {
             match self.next_frame(input, out) {
-                Ok(Progress::Event(event)) => return Ok(Some(event)),
+                Ok(Progress::Event(found)) => event = Some(found),
                 Ok(Progress::Frame) => {}
                 Ok(Progress::Incomplete) => break,
                 Err(error) => {
@@ -238,7 +165,11 @@ impl Connection {
                 }
             }
         }
-        Ok(None)
+        self.books.more = self.fragments.is_partial() || matches!(self.decoder.peek(input), Ok(Some(_)));
+        if event.is_none() {
+            self.books.end_drain(out);
+        }
+        Ok(event)
     }
 
     /// The peer closed its side, with `input` left over.
@@ -292,13 +223,17 @@ impl Connection {
         self.negotiated.as_ref().map_or(MIN_FRAME_SIZE, |negotiated| negotiated.max_frame_size) as usize - 1
     }
 
-    /// Lets the connection end once every NOTIFY has its ACK: the AGENT-DISCONNECT follows the last one at once. NOTIFYs
-    /// that come until then are taken as before.
+    /// Lets the connection end once every NOTIFY that was received has its ACK, one that is received in part included: the
+    /// AGENT-DISCONNECT follows the last one at once. NOTIFYs that come until then are taken as before. If HAProxy keeps them
+    /// coming, or never sends the rest, that is never: give it a time, then [`disconnect`](Self::disconnect).
     pub fn drain(&mut self, out: &mut BytesMut) {
         match self.phase() {
-            Phase::Running if self.in_flight() > 0 => self.books.phase = Phase::Draining,
+            Phase::Running => {
+                self.books.phase = Phase::Draining;
+                self.books.end_drain(out);
+            }
             Phase::Draining => {}
-            _ => self.disconnect(Status::NORMAL, "", out),
+            Phase::Hello | Phase::Closed => self.disconnect(Status::NORMAL, "", out),
         }
     }
 
@@ -343,11 +278,11 @@ impl Connection {
         let Some(frame) = self.decoder.peek(input)? else { return Ok(Progress::Incomplete) };
         let (len, (header, _)) = (frame.len(), FrameHeader::parse(frame)?);
         match (self.phase(), header.frame_type) {
-            (Phase::Running | Phase::Draining, FrameType::NOTIFY) => self.notify(header, input, len, out),
+            (Phase::Running | Phase::Draining, FrameType::NOTIFY) => self.notify(header, input, len),
             (Phase::Running | Phase::Draining, FrameType::UNSET) => {
                 let raw = RawFrame::parse(FrameDecoder::take(input, len))?;
                 let outcome = self.fragments.push(&raw)?;
-                self.fragment(outcome, out)
+                self.fragment(outcome)
             }
             (Phase::Hello, FrameType::HAPROXY_HELLO) => {
                 let hello = HaproxyHello::parse(&FrameDecoder::take(input, len))?;
@@ -409,7 +344,6 @@ impl Connection {
         header: FrameHeader,
         input: &mut BytesMut,
         len: usize,
-        out: &mut BytesMut,
     ) -> Result<Progress, ProtocolError> {
         // HAProxy up to 3.0 uses the ids again for the next event of a stream whose answer it did not wait for (P8). The
         // frame stays in the input, so that the old work is dropped before the new one starts.
@@ -420,7 +354,6 @@ impl Connection {
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.
             FrameDecoder::skip(input, len);
-            self.books.end_drain(out);
             return Ok(Progress::Frame);
         }
         if header.flags.is_fin() {
@@ -431,20 +364,17 @@ impl Connection {
         }
         let raw = RawFrame::parse(FrameDecoder::take(input, len))?;
         let outcome = self.fragments.start(raw)?;
-        self.fragment(outcome, out)
+        self.fragment(outcome)
     }
 
-    fn fragment(&mut self, outcome: Outcome, out: &mut BytesMut) -> Result<Progress, ProtocolError> {
+    fn fragment(&mut self, outcome: Outcome) -> Result<Progress, ProtocolError> {
         Ok(match outcome {
             Outcome::Pending => Progress::Frame,
             Outcome::Complete(frame) => {
                 let id = FrameHeader::parse(&frame)?.0.id;
                 Progress::Event(self.arrived(id, frame))
             }
-            Outcome::Aborted(id) => {
-                self.books.end_drain(out);
-                Progress::Event(Event::Aborted(id))
-            }
+            Outcome::Aborted(id) => Progress::Event(Event::Aborted(id)),
             Outcome::TooBig(id, error) => {
                 self.books.in_flight.push(id);
                 Progress::Event(Event::Malformed(id, error))

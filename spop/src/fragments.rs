@@ -48,6 +48,11 @@ impl Fragments {
         Self { limits, partial: None }
     }
 
+    /// Whether a NOTIFY has come in part.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// Checks that a NOTIFY may start now.
     pub(crate) fn expect_none(&self, found: NotifyId) -> Result<(), ProtocolError> {
         match &self.partial {

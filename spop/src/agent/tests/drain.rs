@@ -196,3 +196,30 @@ fn an_end_of_input_at_the_cap_is_normal() {
     transcript.haproxy(&[notify(1, 1), notify(3, 1)].concat()).events(&["NOTIFY 1/1"]);
     transcript.connection.handle_eof(&transcript.input).unwrap();
 }
+
+#[test]
+fn a_notify_that_was_left_in_the_input_at_the_cap_is_answered_before_the_goodbye() {
+    Transcript::running(Config::new().max_in_flight(1))
+        .haproxy(&[notify(1, 1), notify(3, 1)].concat())
+        .events(&["NOTIFY 1/1"])
+        .drain()
+        .ack(1, 1)
+        .agent(&["ACK 1/1"])
+        .haproxy(&[])
+        .events(&["NOTIFY 3/1"])
+        .ack(3, 1)
+        .agent(&["ACK 3/1", "DISCONNECT 0"]);
+}
+
+#[test]
+fn a_notify_of_which_a_part_has_come_is_answered_before_the_goodbye() {
+    Transcript::running(Config::new())
+        .haproxy(&frame(FrameType::NOTIFY, 0, id(1, 1), b"\x01m"))
+        .events(&[])
+        .drain()
+        .agent(&[])
+        .haproxy(&frame(FrameType::UNSET, FIN, id(1, 1), b"\0"))
+        .events(&["NOTIFY 1/1"])
+        .ack(1, 1)
+        .agent(&["ACK 1/1", "DISCONNECT 0"]);
+}
