@@ -141,6 +141,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
     /// If the stream fails or the agent breaks the protocol. Requests that wait get the same error.
     pub async fn run(mut self) -> Result<(), Error> {
         let result = poll_fn(|cx| self.poll(cx)).await;
+        if let Err(error) = &result {
+            for (_, answer) in self.waiting.drain(..) {
+                let _ = answer.send(Err(error.again()));
+            }
+        }
         // The last words: a DISCONNECT that says what was wrong, if anything was.
         let _ = self.io.write_all(&self.out).await;
         let _ = self.io.shutdown().await;
@@ -167,13 +172,19 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             self.take_input()?;
-            self.drop_abandoned(cx);
-            self.take_commands(cx);
-            let written = self.poll_write(cx)?;
+            // More requests only once the last ones have left.
+            if self.poll_write(cx)?.is_ready() {
+                self.take_commands(cx);
+                let _ = self.poll_write(cx)?;
+            }
             if self.connection.phase() == Phase::Closed {
                 return Poll::Ready(Ok(()));
             }
-            ready!(written);
+            // What was sent just now is looked at too, so that giving it up wakes this task.
+            if self.drop_abandoned(cx) {
+                continue;
+            }
+            // Even if it cannot write: the agent reads nothing either while its answers are not read.
             if ready!(self.poll_read(cx))? == 0 {
                 self.connection.handle_eof(&self.input)?;
                 return Poll::Ready(Ok(()));
@@ -202,9 +213,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         Ok(())
     }
 
-    /// Frees the place of requests whose futures were dropped.
-    fn drop_abandoned(&mut self, cx: &mut Context<'_>) {
-        let connection = &mut self.connection;
+    /// Frees the place of requests whose futures were dropped; gives whether there were any.
+    fn drop_abandoned(&mut self, cx: &mut Context<'_>) -> bool {
+        let (connection, before) = (&mut self.connection, self.waiting.len());
         self.waiting.retain_mut(|(id, answer)| {
             let abandoned = answer.poll_closed(cx).is_ready();
             if abandoned {
@@ -212,6 +223,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             }
             !abandoned
         });
+        self.waiting.len() < before
     }
 
     /// Sends what the window allows; says goodbye when nobody can ask any more and nothing waits.

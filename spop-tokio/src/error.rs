@@ -31,6 +31,18 @@ impl Error {
         Self(Kind::Closed)
     }
 
+    /// The same error, for another one who waits.
+    pub(crate) fn again(&self) -> Self {
+        Self(match &self.0 {
+            Kind::Io(error) => Kind::Io(io::Error::new(error.kind(), error.to_string())),
+            Kind::Protocol(error) => Kind::Protocol(*error),
+            Kind::Encode(error) => Kind::Encode(*error),
+            Kind::Disconnected(disconnect) => Kind::Disconnected(disconnect.clone()),
+            Kind::Timeout(what) => Kind::Timeout(what),
+            Kind::Closed => Kind::Closed,
+        })
+    }
+
     /// The peer was too slow.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0, Kind::Timeout(_))

@@ -6,7 +6,7 @@ macro_rules! debug {
         #[cfg(feature = "tracing")]
         tracing::debug!($($event)+);
         #[cfg(not(feature = "tracing"))]
-        let _ = format_args!($($event)+);
+        $crate::log::unused!($($event)+);
     }};
 }
 
@@ -16,8 +16,29 @@ macro_rules! warning {
         #[cfg(feature = "tracing")]
         tracing::warn!($($event)+);
         #[cfg(not(feature = "tracing"))]
-        let _ = format_args!($($event)+);
+        $crate::log::unused!($($event)+);
     }};
 }
 
+/// Takes the fields of an event for used, and does nothing.
+#[cfg(not(feature = "tracing"))]
+macro_rules! unused {
+    ($message:literal) => {};
+    ($name:ident = $($rest:tt)+) => {
+        $crate::log::unused!($($rest)+);
+    };
+    (% $($rest:tt)+) => {
+        $crate::log::unused!($($rest)+);
+    };
+    (? $($rest:tt)+) => {
+        $crate::log::unused!($($rest)+);
+    };
+    ($value:expr, $($rest:tt)+) => {
+        let _ = &$value;
+        $crate::log::unused!($($rest)+);
+    };
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) use unused;
 pub(crate) use {debug, warning};

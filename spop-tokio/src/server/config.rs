@@ -70,7 +70,7 @@ pub enum FailureKind {
     Panic,
     /// The handler took longer than [`Server::request_timeout`].
     Timeout,
-    /// The handler's answer is longer than HAProxy takes.
+    /// The handler's answer is longer than HAProxy takes, or the request longer than [`Server::fragments`] allows.
     TooBig,
     /// The messages of the NOTIFY cannot be read.
     Malformed,
@@ -149,7 +149,8 @@ impl<S> Server<S> {
     }
 
     /// How much of a request that HAProxy up to 3.0 sends in fragments is kept, per connection; default 256 KiB and 4096
-    /// fragments, zero to refuse fragments. HAProxy's side is `option send-frag-payload`.
+    /// fragments, zero to refuse fragments. A longer one fails as [`FailureKind::TooBig`]. HAProxy's side is `option
+    /// send-frag-payload`.
     #[must_use]
     pub fn fragments(mut self, bytes: usize, frames: u32) -> Self {
         self.config.agent = self.config.agent.fragments(bytes, frames);

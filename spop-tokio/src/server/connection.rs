@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use spop::agent::{Connection, Event};
-use spop::{AckError, Actions, NotifyId, Phase, Status};
+use spop::{AckError, Actions, DecodeErrorKind, NotifyId, Phase, Status};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Duration, Instant, timeout};
 use tokio_util::io::poll_read_buf;
@@ -95,6 +95,8 @@ where
     pub(super) async fn run(mut self) -> Result<usize, Error> {
         let result = poll_fn(|cx| self.poll(cx)).await;
         let unanswered = self.connection.in_flight();
+        // Nobody waits for their answers any more, and the goodbye may take a while.
+        self.handlers.clear();
         match result {
             Ok(()) => {
                 self.say_goodbye().await;
@@ -115,11 +117,13 @@ where
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
-            if self.connection.phase() != Phase::Closed && self.shutdown.as_mut().poll(cx).is_ready() {
-                self.connection.drain(&mut self.out);
-            }
             if let Poll::Ready(end) = self.poll_work(cx) {
                 return Poll::Ready(end);
+            }
+            // After the reading: a request that has arrived by now is still answered.
+            if self.is_open() && self.shutdown.as_mut().poll(cx).is_ready() {
+                self.connection.drain(&mut self.out);
+                continue;
             }
             self.timers.set_request_deadline(self.handlers.next_deadline());
             match self.timers.poll(cx) {
@@ -127,6 +131,11 @@ where
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Whether the end of the connection is not in sight yet.
+    fn is_open(&self) -> bool {
+        matches!(self.connection.phase(), Phase::Hello | Phase::Running)
     }
 
     /// Goes around until the stream and the handlers have nothing more to give.
@@ -207,14 +216,14 @@ where
                     self.answer(id, outcome);
                 }
             }
-            Event::Malformed(id, error) => self.fail(id, FailureKind::Malformed, Some(error.into())),
+            Event::Malformed(id, error) => {
+                let too_big = error.kind() == DecodeErrorKind::FragmentsTooBig;
+                let kind = if too_big { FailureKind::TooBig } else { FailureKind::Malformed };
+                self.fail(id, kind, Some(error.into()));
+            }
             Event::Aborted(id) => {
                 debug!(peer = %self.peer, %id, "request given up by HAProxy");
                 self.handlers.cancel(id);
-            }
-            Event::Refused(id, error) => {
-                warning!(peer = %self.peer, %id, %error, "fragmented request refused");
-                let _ = (id, error);
             }
             Event::Connected(negotiated) => {
                 debug!(peer = %self.peer, max_frame_size = negotiated.max_frame_size,
@@ -225,7 +234,6 @@ where
             Event::HealthCheck => debug!(peer = %self.peer, "health check passed"),
             Event::Disconnected(disconnect) => {
                 debug!(peer = %self.peer, status = %disconnect.status, "disconnected by HAProxy");
-                let _ = disconnect;
             }
             _ => {}
         }
@@ -257,7 +265,7 @@ where
         let actions = (self.config.on_failure)(&Failure { kind, id, error });
         if let Err(AckError::Encode(error)) = self.connection.ack(id, &actions, &mut self.out) {
             warning!(peer = %self.peer, %id, %error, "fallback answer does not fit, sending an empty one");
-            let _ = (error, self.connection.ack(id, &Actions::new(), &mut self.out));
+            let _ = self.connection.ack(id, &Actions::new(), &mut self.out);
         }
     }
 

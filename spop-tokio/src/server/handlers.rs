@@ -212,3 +212,79 @@ fn drop_quietly<P>(place: P) {
 fn empty_quietly<F>(mut place: Place<F>) -> Option<Place<F>> {
     catch_unwind(AssertUnwindSafe(|| place.set(None))).ok().map(|()| place)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
+    const OTHER: NotifyId = NotifyId { stream_id: 3, frame_id: 1 };
+    const TIME: Duration = Duration::from_secs(1);
+
+    type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
+    fn start(handlers: &mut Handlers<'_, Boxed>, id: NotifyId, handler: Boxed) -> Option<Outcome<()>> {
+        handlers.start(id, || handler, &mut Context::from_waker(Waker::noop()))
+    }
+
+    fn next(handlers: &mut Handlers<'_, Boxed>) -> Option<(NotifyId, Outcome<()>)> {
+        handlers.poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_handler_that_is_ready_at_once_never_waits() {
+        let total = AtomicUsize::new(0);
+        let mut handlers = Handlers::new(Some(TIME), &total);
+        for _ in 0..2 {
+            assert!(matches!(start(&mut handlers, ID, Box::pin(ready(()))), Some(Outcome::Done(()))));
+        }
+        assert!(handlers.is_empty() && handlers.next_deadline().is_none());
+    }
+
+    #[test]
+    fn handlers_that_wait_are_counted_until_they_are_gone() {
+        let total = AtomicUsize::new(0);
+        let mut handlers = Handlers::new(None, &total);
+        for id in [ID, OTHER, OTHER] {
+            assert!(start(&mut handlers, id, Box::pin(pending())).is_none());
+        }
+        assert_eq!(total.load(Ordering::Relaxed), 3);
+        handlers.cancel(ID);
+        assert!(matches!(next(&mut handlers), Some((ID, Outcome::Cancelled))));
+        assert_eq!(total.load(Ordering::Relaxed), 2);
+        handlers.clear();
+        assert_eq!(total.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn time_is_over_for_each_when_it_has_passed_since_its_start() {
+        let total = AtomicUsize::new(0);
+        let mut handlers = Handlers::new(Some(TIME), &total);
+        assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
+        let first = handlers.next_deadline().unwrap();
+        while Instant::now() + TIME <= first {}
+        assert!(start(&mut handlers, OTHER, Box::pin(pending())).is_none());
+        assert_eq!(handlers.next_deadline(), Some(first));
+        handlers.expire(first);
+        assert!(matches!(next(&mut handlers), Some((ID, Outcome::TimedOut))));
+        let second = handlers.next_deadline().unwrap();
+        assert!(second > first && next(&mut handlers).is_none());
+        handlers.expire(second);
+        assert!(matches!(next(&mut handlers), Some((OTHER, Outcome::TimedOut))));
+        assert_eq!(handlers.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_request_that_is_superseded_when_its_time_was_over_has_no_outcome_for_the_new_one() {
+        let total = AtomicUsize::new(0);
+        let mut handlers = Handlers::new(Some(TIME), &total);
+        assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
+        handlers.expire(Instant::now() + TIME);
+        handlers.cancel(ID);
+        assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
+        assert!(matches!(next(&mut handlers), Some((ID, Outcome::Cancelled))));
+        assert!(next(&mut handlers).is_none());
+    }
+}

@@ -146,7 +146,6 @@ async fn retry<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut() ->
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 warning!(%error, ?pause, "cannot accept connections");
-                let _ = error;
                 sleep(pause).await;
                 pause = (pause * 2).min(LAST);
             }
@@ -159,4 +158,44 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// How long it takes until a connection is accepted, after these errors.
+    async fn after(errors: &[io::ErrorKind]) -> Duration {
+        let left = RefCell::new(errors.iter());
+        let start = Instant::now();
+        retry(|| {
+            let error = left.borrow_mut().next();
+            async move { error.map_or(Ok(()), |&kind| Err(kind.into())) }
+        })
+        .await;
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_of_one_connection_are_passed_over() {
+        let errors =
+            [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
+        assert_eq!(after(&errors).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_of_the_system_are_given_more_and_more_time_up_to_a_second() {
+        let errors = [io::ErrorKind::Other; 12];
+        let mut total = 0;
+        for (count, pause) in
+            [0, 5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000].into_iter().enumerate()
+        {
+            total += pause;
+            assert_eq!(after(&errors[..count]).await.as_millis(), total, "after {count} errors");
+        }
+    }
 }

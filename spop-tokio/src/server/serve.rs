@@ -114,7 +114,6 @@ fn report(ended: Result<usize, JoinError>) -> usize {
     ended.unwrap_or_else(|error| {
         // Only a fallback of the user's can panic there.
         warning!(%error, "connection failed");
-        let _ = error;
         0
     })
 }
@@ -137,7 +136,6 @@ where
         }
         Err(error) => {
             warning!(%peer, %error, "connection failed");
-            let _ = (peer, error);
             0
         }
     }

@@ -75,3 +75,53 @@ impl Timers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The next timer, and how many seconds after `start`.
+    async fn next(timers: &mut Timers, start: Instant) -> (Timer, u64) {
+        let wait = tokio::time::timeout(100 * SECOND, poll_fn(|cx| timers.poll(cx)));
+        (wait.await.expect("a timer is set"), start.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timers_fire_in_the_order_of_their_deadlines_and_once() {
+        let (mut timers, start) = (Timers::new(), Instant::now());
+        timers.set(Timer::Age, start + 3 * SECOND);
+        timers.set(Timer::Hello, start + SECOND);
+        timers.set_request_deadline(Some(start + 2 * SECOND));
+        for want in [(Timer::Hello, 1), (Timer::Request, 2), (Timer::Age, 3)] {
+            assert_eq!(next(&mut timers, start).await, want);
+        }
+        assert!(tokio::time::timeout(SECOND, poll_fn(|cx| timers.poll(cx))).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_was_put_off_or_cleared_does_not_fire() {
+        let (mut timers, start) = (Timers::new(), Instant::now());
+        timers.set(Timer::Idle, start + SECOND);
+        timers.set(Timer::Write, start + 2 * SECOND);
+        assert!(tokio::time::timeout(SECOND / 2, poll_fn(|cx| timers.poll(cx))).await.is_err());
+        timers.set(Timer::Idle, start + 5 * SECOND);
+        timers.clear(Timer::Write);
+        assert_eq!(next(&mut timers, start).await, (Timer::Idle, 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_before_the_one_that_is_waited_for_fires_at_its_time() {
+        let (mut timers, start) = (Timers::new(), Instant::now());
+        timers.set(Timer::Age, start + 50 * SECOND);
+        assert!(tokio::time::timeout(SECOND, poll_fn(|cx| timers.poll(cx))).await.is_err());
+        timers.set_if_unset(Timer::Write, || start + 2 * SECOND);
+        timers.set_if_unset(Timer::Write, || unreachable!("it is set"));
+        assert_eq!(next(&mut timers, start).await, (Timer::Write, 2));
+        assert_eq!(next(&mut timers, start).await, (Timer::Age, 50));
+    }
+}

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
@@ -32,8 +32,12 @@ impl UnixSocket {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        // The socket is bound elsewhere, where it may fit; but at a path too long for an address nobody can connect to it.
+        SocketAddr::from_pathname(path)?;
         // Agents that start at the same moment take turns, so that none takes the other's socket for a dead one.
-        let turn = File::open(directory)?;
+        let turn = File::open(directory).map_err(|error| {
+            Error::new(error.kind(), format!("cannot open the directory {}: {error}", directory.display()))
+        })?;
         turn.lock()?;
         expect_unused(path)?;
         let hidden = Hidden::create(directory)?;
@@ -76,13 +80,19 @@ fn expect_unused(path: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(Error::new(ErrorKind::AddrInUse, "the file is there and is no socket"));
+            return Err(Error::new(
+                ErrorKind::AddrInUse,
+                "the file is there and is no socket: remove it, or choose another path",
+            ));
         }
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-        Ok(_) => Err(Error::new(ErrorKind::AddrInUse, "another process listens at it")),
+        Ok(_) => Err(Error::new(
+            ErrorKind::AddrInUse,
+            "another process listens at it: stop that one, or choose another path",
+        )),
         Err(error) => Err(error),
     }
 }

@@ -1,0 +1,156 @@
+//! What a running connection costs: no allocation for a request whose handler is ready at once, and little memory.
+
+mod support;
+
+use std::future::IntoFuture;
+use std::hint::black_box;
+use std::time::Duration;
+
+use spop_tokio::spop::haproxy::{Config, Engine};
+use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
+use support::{Haproxy, soon};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+const WARM_UP: usize = 100;
+const EXCHANGES: usize = 1000;
+
+/// A server and a HAProxy on one thread, the only one whose allocations are counted.
+struct Pair {
+    runtime: Runtime,
+    haproxy: Haproxy<TcpStream>,
+    server: JoinHandle<()>,
+}
+
+impl Pair {
+    fn new(engine: Engine) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (haproxy, server) = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = tokio::spawn(async move {
+                Server::new(service_fn(handler))
+                    .idle_timeout(Duration::from_secs(60))
+                    .serve(listener)
+                    .await
+                    .map(drop)
+                    .unwrap();
+            });
+            let io = soon(TcpStream::connect(address)).await.unwrap();
+            io.set_nodelay(true).unwrap();
+            (Haproxy::connect_as(io, Config::new(engine)).await, server)
+        });
+        Self { runtime, haproxy, server }
+    }
+
+    /// How many allocations an exchange of `burst` requests with a body of `body` bytes takes, in all `EXCHANGES`.
+    fn allocations(mut self, burst: usize, body: usize) -> u64 {
+        let body = vec![b'x'; body];
+        let requests: Vec<u8> = (0..burst)
+            .flat_map(|_| {
+                let args = [("ip", std::net::Ipv4Addr::LOCALHOST.into()), ("body", body.as_slice().into())];
+                self.haproxy.notify_with("check-client-ip", &args).1
+            })
+            .collect();
+        // The same ids again and again: each is free once it is answered.
+        let answer = self.runtime.block_on(async {
+            self.haproxy.send(&requests).await;
+            let mut answers = vec![0; 1 << 16];
+            let len = soon(self.haproxy.io.read(&mut answers)).await.unwrap();
+            answers.truncate(len);
+            answers
+        });
+        let mut answers = vec![0; answer.len()];
+        let io = &mut self.haproxy.io;
+        let mut exchange = |count| {
+            self.runtime.block_on(soon(async {
+                for _ in 0..count {
+                    io.write_all(&requests).await.unwrap();
+                    io.read_exact(&mut answers).await.unwrap();
+                }
+            }));
+        };
+        exchange(WARM_UP);
+        let counted = allocation_counter::measure(|| exchange(EXCHANGES));
+        assert_eq!(answers, answer);
+        assert!(!self.server.is_finished());
+        counted.count_total
+    }
+}
+
+/// Looks at an argument and sets two variables, without waiting.
+async fn handler(request: Request) -> Result<Actions, BoxError> {
+    let mut actions = Actions::new();
+    if let Some(message) = request.message("check-client-ip") {
+        let ip: std::net::IpAddr = message.get("ip")?;
+        actions.set_var(Scope::Session, "ip_score", if ip.is_loopback() { 100 } else { 50 })?;
+        actions.set_var(Scope::Transaction, "checked", true)?;
+    }
+    Ok(actions)
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = allocation_counter::measure(|| drop(black_box(Box::new(1))));
+    assert_eq!(counted.count_total, 1);
+}
+
+#[test]
+fn a_request_that_is_answered_at_once_takes_no_allocation() {
+    for engine in [Engine::Mux, Engine::Applet] {
+        assert_eq!(Pair::new(engine).allocations(1, 100), 0, "{engine:?}");
+    }
+}
+
+#[test]
+fn a_burst_that_is_answered_at_once_takes_no_allocation() {
+    assert_eq!(Pair::new(Engine::Mux).allocations(20, 10), 0);
+}
+
+#[test]
+fn a_burst_past_2_kib_takes_a_few_allocations_however_many_requests_it_has() {
+    // An idle connection gives the memory back, so that the next burst starts anew.
+    for (burst, body) in [(1, 4000), (20, 200)] {
+        let counted = Pair::new(Engine::Mux).allocations(burst, body);
+        println!("{burst} requests of {body} bytes: {counted} allocations in {EXCHANGES} exchanges");
+        assert!(counted <= 4 * EXCHANGES as u64, "{counted}");
+    }
+}
+
+#[test]
+fn an_idle_connection_holds_little_memory() {
+    const CONNECTIONS: usize = 100;
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut haproxies = Vec::with_capacity(CONNECTIONS);
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(Server::new(service_fn(handler)).serve(listener).into_future());
+    let counted = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            for _ in 0..CONNECTIONS {
+                let io = soon(TcpStream::connect(address)).await.unwrap();
+                let mut haproxy = Haproxy::connect(io).await;
+                // More than the connection keeps room for.
+                let (_, bytes) = haproxy.notify_with("m", &[("body", [b'x'; 10_000].as_slice().into())]);
+                haproxy.send(&bytes).await;
+                haproxy.ack().await;
+                haproxies.push(haproxy.io);
+            }
+        });
+    });
+    let each = counted.bytes_current / CONNECTIONS as i64;
+    println!("an idle connection: {each} bytes, HAProxy's end of it included");
+    assert!(each < 8 * 1024, "{each}");
+}
+
+#[test]
+fn the_future_of_a_connection_is_small() {
+    let server = Server::new(service_fn(handler));
+    let (_haproxy, agent) = tokio::io::duplex(64);
+    let future = server.serve_connection(agent);
+    let size = size_of_val(&future);
+    println!("the future of serve_connection: {size} bytes");
+    assert!(size < 4096, "{size}");
+}
