@@ -276,20 +276,22 @@ impl Connection {
     #[inline]
     fn next_frame(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<Progress, ProtocolError> {
         let Some(frame) = self.decoder.peek(input)? else { return Ok(Progress::Incomplete) };
-        let (len, (header, _)) = (frame.len(), FrameHeader::parse(frame)?);
-        match (self.phase(), header.frame_type) {
-            (Phase::Running | Phase::Draining, FrameType::NOTIFY) => self.notify(header, input, len),
+        let len = frame.len();
+        // Looked at in the input, where a frame that is not wanted yet can stay.
+        let layout = RawFrame::parse(frame)?.with_storage(());
+        let mut take = || layout.with_storage(FrameDecoder::take(input, len));
+        match (self.phase(), layout.header().frame_type) {
+            (Phase::Running | Phase::Draining, FrameType::NOTIFY) => self.notify(layout.header(), take),
             (Phase::Running | Phase::Draining, FrameType::UNSET) => {
-                let raw = RawFrame::parse(FrameDecoder::take(input, len))?;
-                let outcome = self.fragments.push(&raw)?;
+                let outcome = self.fragments.push(&take())?;
                 self.fragment(outcome)
             }
             (Phase::Hello, FrameType::HAPROXY_HELLO) => {
-                let hello = HaproxyHello::parse(&FrameDecoder::take(input, len))?;
+                let hello = HaproxyHello::from_raw(&take())?;
                 self.hello(hello, out).map(Progress::Event)
             }
             (_, FrameType::HAPROXY_DISCONNECT) => {
-                let disconnect = Disconnect::parse(&FrameDecoder::take(input, len))?;
+                let disconnect = Disconnect::from_raw(&take())?;
                 // HAProxy takes nothing else from now on, and waits for this.
                 self.disconnect(Status::NORMAL, "", out);
                 Ok(Progress::Event(Event::Disconnected(disconnect)))
@@ -298,7 +300,7 @@ impl Connection {
             | (phase @ Phase::Hello, frame_type) => Err(ProtocolError::UnexpectedFrame { frame_type, phase }),
             // SPOE.txt 3.2.2: a frame of unknown type is passed over; one that only agents send means no more.
             _ => {
-                FrameDecoder::skip(input, len);
+                take();
                 Ok(Progress::Frame)
             }
         }
@@ -342,8 +344,7 @@ impl Connection {
     fn notify(
         &mut self,
         header: FrameHeader,
-        input: &mut BytesMut,
-        len: usize,
+        take: impl FnOnce() -> RawFrame<Bytes>,
     ) -> Result<Progress, ProtocolError> {
         // HAProxy up to 3.0 uses the ids again for the next event of a stream whose answer it did not wait for (P8). The
         // frame stays in the input, so that the old work is dropped before the new one starts.
@@ -353,27 +354,23 @@ impl Connection {
         self.fragments.expect_none(header.id)?;
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.
-            FrameDecoder::skip(input, len);
+            take();
             return Ok(Progress::Frame);
         }
         if header.flags.is_fin() {
-            return Ok(Progress::Event(self.arrived(header.id, FrameDecoder::take(input, len))));
+            return Ok(Progress::Event(self.arrived(take())));
         }
         if self.fragmentation() == Capabilities::NONE {
             return Err(DecodeError::new(DecodeErrorKind::Fragmented, 0).into());
         }
-        let raw = RawFrame::parse(FrameDecoder::take(input, len))?;
-        let outcome = self.fragments.start(raw)?;
+        let outcome = self.fragments.start(take())?;
         self.fragment(outcome)
     }
 
     fn fragment(&mut self, outcome: Outcome) -> Result<Progress, ProtocolError> {
         Ok(match outcome {
             Outcome::Pending => Progress::Frame,
-            Outcome::Complete(frame) => {
-                let id = FrameHeader::parse(&frame)?.0.id;
-                Progress::Event(self.arrived(id, frame))
-            }
+            Outcome::Complete(frame) => Progress::Event(self.arrived(RawFrame::parse(frame)?)),
             Outcome::Aborted(id) => Progress::Event(Event::Aborted(id)),
             Outcome::TooBig(id, error) => {
                 self.books.in_flight.push(id);
@@ -383,9 +380,10 @@ impl Connection {
     }
 
     #[inline]
-    fn arrived(&mut self, id: NotifyId, frame: Bytes) -> Event {
+    fn arrived(&mut self, raw: RawFrame<Bytes>) -> Event {
+        let id = raw.header().id;
         self.books.in_flight.push(id);
-        match Notify::parse(frame) {
+        match Notify::from_raw(raw) {
             Ok(notify) => Event::Notify(notify),
             Err(error) => Event::Malformed(id, error),
         }

@@ -75,12 +75,6 @@ impl FrameDecoder {
         frame.advance(LENGTH_PREFIX);
         frame.freeze()
     }
-
-    /// Drops a complete frame of `len` bytes from `input`.
-    #[inline]
-    pub(crate) fn skip(input: &mut BytesMut, len: usize) {
-        input.advance(LENGTH_PREFIX + len);
-    }
 }
 
 #[cfg(test)]

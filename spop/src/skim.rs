@@ -30,10 +30,19 @@ pub(crate) fn messages(input: &[u8]) -> Option<usize> {
 
 #[inline(always)]
 fn after_bytes(input: &[u8], at: usize) -> Option<usize> {
-    let len = *input.get(at)?;
-    if len < 240 { Some(at + 1 + usize::from(len)) } else { after_long_bytes(input, at) }
+    let first = *input.get(at)?;
+    if first < 240 {
+        return Some(at + 1 + usize::from(first));
+    }
+    // Up to 2287 bytes: a user agent, a path, most header blocks.
+    let second = *input.get(at + 1)?;
+    if second < 128 {
+        return Some(at + 2 + usize::from(first) + (usize::from(second) << 4));
+    }
+    after_long_bytes(input, at)
 }
 
+#[cold]
 fn after_long_bytes(input: &[u8], at: usize) -> Option<usize> {
     let rest = input.get(at..)?;
     let (len, rest) = varint::read(rest).ok()?;

@@ -97,15 +97,19 @@ pub fn parse(input: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
     read(input).map_err(|kind| DecodeError::new(kind, 0))
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn read(input: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKind> {
     match input.split_first() {
         Some((&first, rest)) if u64::from(first) < LONG => Ok((u64::from(first), rest)),
-        Some((&first, rest)) => read_long(first, rest),
+        Some((&first, rest)) => match rest.split_first() {
+            Some((&second, rest)) if second < 128 => Ok((u64::from(first) + (u64::from(second) << 4), rest)),
+            _ => read_long(first, rest),
+        },
         None => Err(DecodeErrorKind::Truncated),
     }
 }
 
+#[cold]
 fn read_long(first: u8, rest: &[u8]) -> Result<(u64, &[u8]), DecodeErrorKind> {
     // The ninth byte after the first is shifted by 60: only there can the sum pass 2^64-1.
     const LAST_SHIFT: u32 = 60;

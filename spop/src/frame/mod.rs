@@ -124,23 +124,31 @@ pub struct RawFrame<B> {
     payload: usize,
 }
 
+impl<B> RawFrame<B> {
+    /// Type, flags and ids.
+    #[inline]
+    pub fn header(&self) -> FrameHeader {
+        self.header
+    }
+
+    /// The same frame in other storage.
+    #[inline]
+    pub(crate) fn with_storage<C>(&self, frame: C) -> RawFrame<C> {
+        RawFrame { frame, header: self.header, payload: self.payload }
+    }
+}
+
 impl<B: AsRef<[u8]>> RawFrame<B> {
     /// Reads the header of `frame`, which starts with the type byte.
     ///
     /// # Errors
     /// If `frame` ends within the header or an id is no valid varint.
-    #[inline]
+    #[inline(always)]
     pub fn parse(frame: B) -> Result<Self, DecodeError> {
         let bytes = frame.as_ref();
         let (header, payload) = FrameHeader::parse(bytes)?;
         let payload = bytes.len() - payload.len();
         Ok(Self { frame, header, payload })
-    }
-
-    /// Type, flags and ids.
-    #[inline]
-    pub fn header(&self) -> FrameHeader {
-        self.header
     }
 
     /// What follows the header.

@@ -35,12 +35,12 @@ impl<B: AsRef<[u8]>> Notify<B> {
     /// # Errors
     /// What is wrong with the frame, and where. It must be in one part: fragments are put together by
     /// [`agent::Connection`](crate::agent::Connection).
-    #[inline]
+    #[inline(always)]
     pub fn parse(frame: B) -> Result<Self, DecodeError> {
         Self::from_raw(RawFrame::parse(frame)?)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn from_raw(raw: RawFrame<B>) -> Result<Self, DecodeError> {
         raw.expect_whole(FrameType::NOTIFY)?;
         let messages = parse::finish(raw.len(), parse::count_messages(raw.payload()))?;
