@@ -1,0 +1,77 @@
+//! Many clients at a time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
+use testbed::{Config, Spoe, http};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::bed::{Bed, Outcome, PATIENCE, Recorder, SOON, expect};
+
+const CLIENTS: usize = 50;
+const REQUESTS: usize = 20;
+
+/// Answers overlap and overtake each other, and each reaches its own request.
+pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
+    let recorder = Recorder::default();
+    let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (recording, most_seen) = (recorder.clone(), most.clone());
+    let service = service_fn(move |request: Request| {
+        recording.add(&request);
+        let (at_work, most) = (at_work.clone(), most.clone());
+        async move {
+            most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let message = request.message("ask").ok_or("no message")?;
+            let (path, token): (&str, &str) = (message.get("path")?, message.get("token")?);
+            // What takes how long has nothing to do with the order in which it came; some are ready at once.
+            let pause = Duration::from_millis(path.bytes().map(u64::from).sum::<u64>() * 7 % 10);
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            let mut actions = Actions::new();
+            actions.set_var(Scope::Transaction, "path", path)?;
+            actions.set_var(Scope::Request, "token", token)?;
+            at_work.fetch_sub(1, Ordering::SeqCst);
+            Ok::<_, BoxError>(actions)
+        }
+    });
+    let spoe = Spoe::new("load")
+        .processing(PATIENCE)
+        .message("ask", &["args path=path token=req.hdr(x-token)", "event on-frontend-http-request"]);
+    let show = "http-after-response set-header x-path %[var(txn.load.path)]\n\
+                http-request set-header x-answer %[var(req.load.token)]";
+    // No time limit of its own: a busy machine may take long, and the answers are what counts.
+    let setup =
+        bed.start(Server::new(service).request_timeout(None), Config::http(&spoe).frontend(show)).await?;
+
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let to = setup.haproxy.http();
+        clients.spawn(async move {
+            let mut connection = http::Connection::open(to, None, SOON).await?;
+            for request in 0..REQUESTS {
+                let (path, token) = (format!("/{client}/{request}"), format!("token-{request}-of-{client}"));
+                let request = http::Request::new("GET", &path).header("x-token", &token).deadline(SOON);
+                let response = connection.send(&request).await?;
+                expect(&response, &[("x-path", Some(&path)), ("x-echo-x-answer", Some(&token))]);
+            }
+            Outcome::Ok(())
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client??;
+    }
+
+    let requests = recorder.take();
+    assert_eq!(requests.len(), CLIENTS * REQUESTS, "each was asked for once");
+    let connections: HashSet<_> = requests.iter().map(|request| format!("{}", request.connection)).collect();
+    let most = most_seen.load(Ordering::SeqCst);
+    // HAProxy opens one for each request that finds none idle, and from then on has enough.
+    assert!((1..=2 * CLIENTS).contains(&connections.len()), "{connections:?}");
+    assert!(most > 1, "requests overlap");
+    setup.finish(bed).await
+}

@@ -1,0 +1,56 @@
+//! The log of agents: what a test may not find there.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing::Level;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// What agents in this thread have logged.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Runs `work`, with all that it logs kept here.
+    pub(crate) fn capture<T>(&self, work: impl FnOnce() -> T) -> T {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(Level::DEBUG)
+            .with_writer(self.clone())
+            .without_time()
+            .finish();
+        tracing::subscriber::with_default(subscriber, work)
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().expect("never held in a panic");
+        String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("never held in a panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines that are not of level debug: also those that are of no level, such as those of a panic.
+pub(crate) fn above_debug(lines: &[String]) -> Vec<&str> {
+    let is_debug = |line: &&str| {
+        // A process puts the time before the level.
+        line.split_whitespace().take(2).any(|word| word == "DEBUG")
+    };
+    lines.iter().map(String::as_str).filter(|line| !is_debug(line)).collect()
+}

@@ -1,0 +1,198 @@
+//! Agents of this workspace behind every HAProxy there is: what only the real thing can show.
+//!
+//! `cargo test -p testbed --test scenarios -- fragments` runs one scenario on all versions, `-- ::3.2` all on one. A
+//! table of all that ran comes at the end. Without a HAProxy it fails, and says what to install.
+
+mod arguments;
+mod bed;
+mod bodies;
+mod drain;
+mod failures;
+mod lifecycle;
+mod load;
+mod log;
+mod messages;
+mod reputation;
+mod table;
+mod values;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, thread};
+
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use testbed::{Haproxy, Version, build_example, haproxies};
+use tokio::time::timeout;
+
+use crate::bed::{Bed, Outcome};
+use crate::table::Table;
+
+/// A scenario that takes longer hangs: the longest one needs some seconds.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Most of a scenario is waiting for health checks and for processes to start, so even few cores can run several.
+const THREADS: std::ops::RangeInclusive<usize> = 3..=4;
+
+struct Scenario {
+    name: &'static str,
+    run: for<'b> fn(&'b Bed) -> Pin<Box<dyn Future<Output = Outcome> + 'b>>,
+    /// Empty for most: they are for all versions.
+    only: &'static [Only],
+}
+
+/// Which versions a scenario is for, and why not for the others.
+struct Only {
+    applies: fn(Version) -> bool,
+    why: &'static str,
+}
+
+const FRAGMENTING: Only = Only {
+    applies: |version| !version.speaks_mode_spop(),
+    why: "HAProxy sends fragments up to 3.0 only; later ones fail such a request themselves (frame_limit)",
+};
+const NOT_FRAGMENTING: Only = Only {
+    applies: Version::speaks_mode_spop,
+    why: "HAProxy up to 3.0 sends what is too long for a frame in fragments (fragmented_body)",
+};
+
+macro_rules! scenarios {
+    ($($module:ident::$name:ident $([$only:expr])?,)*) => {
+        [$(Scenario {
+            name: stringify!($name),
+            run: |bed| Box::pin($module::$name(bed)),
+            only: &[$($only)?],
+        }),*]
+    };
+}
+
+/// In the order of the table.
+const SCENARIOS: &[Scenario] = &scenarios![
+    reputation::ip_reputation_tcp,
+    reputation::ip_reputation_seed,
+    reputation::ip_reputation_unnamed,
+    reputation::ip_reputation_ipv6,
+    reputation::ip_reputation_unix,
+    reputation::unix_client,
+    reputation::own_config,
+    lifecycle::spop_check,
+    lifecycle::reload_and_stop,
+    drain::drain,
+    drain::drain_without_pipelining,
+    messages::several_messages,
+    messages::empty_answer,
+    messages::group,
+    values::value_types,
+    values::scopes,
+    arguments::arguments_60,
+    arguments::arguments_255,
+    arguments::arguments_258,
+    arguments::header_bytes,
+    bodies::body_15k,
+    bodies::frame_limit[NOT_FRAGMENTING],
+    bodies::fragmented_body[FRAGMENTING],
+    bodies::fragmented_arguments[FRAGMENTING],
+    bodies::fragments_past_the_bound[FRAGMENTING],
+    failures::failing_handlers,
+    failures::own_fallback,
+    load::parallel_clients,
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(default_threads);
+    if !may_select(&arguments) {
+        // Whoever runs another test of the workspace should not have to wait for a HAProxy to be downloaded.
+        return libtest_mimic::run(&arguments, Vec::new()).exit_code();
+    }
+    match prepare(&arguments) {
+        Ok(programs) => run(&arguments, programs),
+        Err(error) => fail(arguments, error),
+    }
+    .exit_code()
+}
+
+fn default_threads() -> usize {
+    let cores = thread::available_parallelism().map_or(*THREADS.start(), usize::from);
+    cores.clamp(*THREADS.start(), *THREADS.end())
+}
+
+/// Whether the command line can mean one of the scenarios: they are called `scenario::version`.
+fn may_select(arguments: &Arguments) -> bool {
+    let names_one = |filter: &String| SCENARIOS.iter().any(|scenario| scenario.name.contains(&**filter));
+    let is_version = |filter: &String| filter.contains("::") || filter.parse::<Version>().is_ok();
+    arguments.filter.as_ref().is_none_or(|filter| names_one(filter) || is_version(filter))
+}
+
+/// What all scenarios need and none should be timed for.
+fn prepare(arguments: &Arguments) -> Result<Vec<Haproxy>, testbed::Error> {
+    let programs = haproxies()?;
+    if !arguments.list {
+        bed::IP_REPUTATION.set(build_example("ip-reputation")?).expect("set here only");
+    }
+    Ok(programs)
+}
+
+/// No HAProxy is a failure whatever the command line selects, as every selection needs one.
+fn fail(mut arguments: Arguments, error: testbed::Error) -> Conclusion {
+    (arguments.filter, arguments.skip) = Default::default();
+    let trial = Trial::test("prepare", move || Err(Failed::from(error.to_string())));
+    libtest_mimic::run(&arguments, vec![trial])
+}
+
+fn run(arguments: &Arguments, programs: Vec<Haproxy>) -> Conclusion {
+    let table = Arc::new(Table::new(SCENARIOS, programs.iter().map(|program| program.version).collect()));
+    let mut trials = Vec::new();
+    for scenario in SCENARIOS {
+        for program in programs.iter().filter(|program| scenario.applies_to(program.version)) {
+            let (program, table) = (program.clone(), table.clone());
+            let trial = Trial::test(scenario.name_with(program.version), move || {
+                let outcome = scenario.run_with(&program);
+                table.set(scenario.name, program.version, outcome.is_ok());
+                outcome
+            });
+            trials.push(trial);
+        }
+    }
+    let conclusion = libtest_mimic::run(arguments, trials);
+    if !arguments.list {
+        print!("{table}");
+    }
+    conclusion
+}
+
+impl Scenario {
+    fn applies_to(&self, version: Version) -> bool {
+        self.only.iter().all(|only| (only.applies)(version))
+    }
+
+    /// Runs it in a thread of its own, with a runtime that has no other: so what is logged there is its own, and a panic
+    /// says which scenario it is of.
+    fn run_with(&self, program: &Haproxy) -> Result<(), Failed> {
+        let bed = Bed::new(program.clone());
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let ended =
+                bed.log().capture(|| runtime.block_on(async { timeout(LIMIT, (self.run)(&bed)).await }));
+            ended.map_err(|_| format!("it has not ended within {LIMIT:?}"))?
+        };
+        let thread = thread::Builder::new().name(self.name_with(program.version));
+        let why = match thread::scope(|scope| Ok::<_, io::Error>(thread.spawn_scoped(scope, run)?.join()))? {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic_text(&*panic),
+        };
+        Err(format!("{why}\n{}", bed.evidence()).into())
+    }
+
+    fn name_with(&self, version: Version) -> String {
+        format!("{}::{version}", self.name)
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
+}
