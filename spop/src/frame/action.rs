@@ -220,8 +220,9 @@ impl NameRule {
 
     #[inline]
     fn check(self, scope: Scope, name: &str) -> Result<(), EncodeError> {
-        let max = Self::MAX_FULL_NAME.saturating_sub(scope.keyword().len() + self.prefix_len + "..".len());
-        if name.len() > max {
+        let around = scope.keyword().len() + self.prefix_len + "..".len();
+        if around + name.len() > Self::MAX_FULL_NAME {
+            let max = Self::MAX_FULL_NAME.saturating_sub(around);
             return Err(EncodeError::NameTooLong { len: name.len(), max });
         }
         if is_name(name.as_bytes()) { Ok(()) } else { Err(name_byte(name)) }

@@ -3,6 +3,8 @@
 //! `cargo test -p testbed --test scenarios -- fragments` runs one scenario on all versions, `-- ::3.2` all on one. A
 //! table of all that ran comes at the end. Without a HAProxy it fails, and says what to install.
 
+#![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
+
 mod arguments;
 mod bed;
 mod bodies;

@@ -1,0 +1,64 @@
+//! An agent on crates.io's `spop` 0.13.1, to be measured.
+
+use std::process::ExitCode;
+
+use benches::agents::{Mode, serve_peer};
+use benches::cli::{self, Error};
+use lexopt::{Arg, Parser};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+const HELP: &str = "\
+Answers every NOTIFY with one variable, on the crate `spop` 0.13.1 of crates.io.
+
+usage: peer-agent [OPTIONS]
+
+  --address HOST:PORT   where to listen; default 127.0.0.1:0, any free port
+  --mode MODE           feed-flush (default): the ACKs of a burst leave together
+                        readme: each ACK leaves with a write of its own, as in the crate's README
+";
+
+fn main() -> ExitCode {
+    cli::exit("peer-agent", parse().and_then(|(address, mode)| run(&address, mode)))
+}
+
+fn parse() -> Result<(String, Mode), Error> {
+    let (mut address, mut mode) = ("127.0.0.1:0".to_owned(), Mode::FeedFlush);
+    let mut parser = Parser::from_env();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("address") => address = cli::text(&mut parser)?,
+            Arg::Long("mode") => {
+                mode = match cli::text(&mut parser)?.as_str() {
+                    "feed-flush" => Mode::FeedFlush,
+                    "readme" => Mode::Readme,
+                    other => return Err(format!("--mode {other}: want feed-flush or readme").into()),
+                }
+            }
+            Arg::Long("help") | Arg::Short('h') => {
+                print!("{HELP}");
+                std::process::exit(0);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok((address, mode))
+}
+
+fn run(address: &str, mode: Mode) -> Result<(), Error> {
+    let listener = cli::listen(address)?;
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::spawn(async move {
+                if let Err(error) = serve_peer(stream, mode).await
+                    && error.kind() != std::io::ErrorKind::ConnectionReset
+                {
+                    eprintln!("peer-agent: {error}");
+                }
+            });
+        }
+    })
+}
