@@ -9,7 +9,7 @@
 //!
 //! - [`Server`] accepts connections, runs the requests of each at the same time, and answers them as they finish. A request
 //!   that fails, panics or takes too long is answered with a fallback, so HAProxy never waits in vain.
-//! - [`Service`] is your agent; [`service_fn`] makes one of a closure.
+//! - [`Service`] is your agent; [`service_fn`] makes one of a closure, [`Router`] one of handlers by message name.
 //! - [`Client`] plays HAProxy, for tests without one; [`health_check`] is its `option spop-check`.
 //! - [`SpopCodec`] gives the bare frames, for tools.
 //!
@@ -72,6 +72,7 @@ mod client;
 mod codec;
 mod error;
 mod log;
+mod router;
 mod server;
 mod service;
 #[cfg(feature = "signal")]
@@ -80,6 +81,7 @@ mod signal;
 pub use client::{Client, Driver, health_check};
 pub use codec::SpopCodec;
 pub use error::{BoxError, Error};
+pub use router::{MessageRequest, Router};
 pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener};
 pub use service::{ConnectionInfo, Peer, Request, Service, ServiceFn, service_fn};
 #[cfg(feature = "signal")]

@@ -12,6 +12,7 @@ use crate::BoxError;
 pub(super) struct Config {
     pub(super) agent: agent::Config,
     pub(super) max_connections: usize,
+    pub(super) max_requests: usize,
     pub(super) hello_timeout: Duration,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) write_timeout: Duration,
@@ -26,6 +27,7 @@ impl Default for Config {
         Self {
             agent: agent::Config::new(),
             max_connections: 1024,
+            max_requests: 4096,
             hello_timeout: Duration::from_secs(5),
             idle_timeout: None,
             write_timeout: Duration::from_secs(10),
@@ -42,6 +44,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("agent", &self.agent)
             .field("max_connections", &self.max_connections)
+            .field("max_requests", &self.max_requests)
             .field("hello_timeout", &self.hello_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("write_timeout", &self.write_timeout)
@@ -70,6 +73,9 @@ pub enum FailureKind {
     Panic,
     /// The handler took longer than [`Server::request_timeout`].
     Timeout,
+    /// The handler was not started: as many wait as [`Server::max_requests`] allows, or as a limit of a
+    /// [`Router`](crate::Router) does.
+    Overload,
     /// The handler's answer is longer than HAProxy takes, or the request longer than [`Server::fragments`] allows.
     TooBig,
     /// The messages of the NOTIFY cannot be read.
@@ -77,12 +83,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// The word of the default fallback: `error`, `panic`, `timeout`, `too-big` or `malformed`.
+    /// The word of the default fallback: `error`, `panic`, `timeout`, `overload`, `too-big` or `malformed`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Panic => "panic",
             Self::Timeout => "timeout",
+            Self::Overload => "overload",
             Self::TooBig => "too-big",
             Self::Malformed => "malformed",
         }
@@ -106,7 +113,7 @@ impl Failure {
         self.id
     }
 
-    /// The handler's error, or what is wrong with the frame or the answer.
+    /// The handler's error, which message has too many at work, or what is wrong with the frame or the answer.
     pub fn error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.error.as_deref()
     }
@@ -137,6 +144,18 @@ impl<S> Server<S> {
     #[must_use]
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.config.agent = self.config.agent.max_in_flight(requests);
+        self
+    }
+
+    /// How many handlers may wait for something at a time, on all connections; default 4096. At the limit a further request
+    /// is not started, and fails at once with [`FailureKind::Overload`]. Handlers that answer without waiting never count.
+    ///
+    /// It bounds what a backend that hangs can pile up: each request holds its frame and its future, so 4096 of them with
+    /// full frames of 16 KiB take 64 MiB. Runtime threads that reach the limit at the same moment may go over it by one
+    /// each. HAProxy's side is the `maxconn` of its `server` line, times the 20 that it sends on a connection.
+    #[must_use]
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.config.max_requests = requests.max(1);
         self
     }
 
@@ -219,8 +238,11 @@ impl<S> Server<S> {
         self
     }
 
-    /// The answer to a request whose handler fails, panics, takes too long or answers too much; default: set-var
-    /// `txn.<var-prefix>.failure` to the word of its [`FailureKind`].
+    /// The answer to a request whose handler fails, panics, takes too long, answers too much or is one too many; default:
+    /// set-var `txn.<var-prefix>.failure` to the word of its [`FailureKind`].
+    ///
+    /// If some messages of a request fail in a [`Router`](crate::Router), the actions of the others come first; if all
+    /// that does not fit into the frame, they are left out.
     ///
     /// HAProxy takes an empty answer for success, and none at all makes it wait for `timeout processing`. So say here what
     /// your rules take for "let it pass" or "keep it out":

@@ -20,6 +20,8 @@ pub(super) enum Outcome<T> {
     TimedOut,
     /// The handler was dropped: nobody waits for the answer.
     Cancelled,
+    /// The handler was not started: as many wait as may.
+    Refused,
 }
 
 /// The handlers at work.
@@ -31,6 +33,8 @@ pub(super) struct Handlers<'c, F: Future> {
     waiting: FuturesUnordered<Waiting<'c, F>>,
     /// How many wait, on all connections.
     total: &'c AtomicUsize,
+    /// How many may.
+    max_total: usize,
     timeout: Option<Duration>,
     /// No handler's time is over before this.
     next_deadline: Option<Instant>,
@@ -40,8 +44,8 @@ pub(super) struct Handlers<'c, F: Future> {
 type Place<F> = Pin<Box<Option<F>>>;
 
 impl<'c, F: Future> Handlers<'c, F> {
-    pub(super) fn new(timeout: Option<Duration>, total: &'c AtomicUsize) -> Self {
-        Self { place: None, waiting: FuturesUnordered::new(), total, timeout, next_deadline: None }
+    pub(super) fn new(timeout: Option<Duration>, total: &'c AtomicUsize, max_total: usize) -> Self {
+        Self { place: None, waiting: FuturesUnordered::new(), total, max_total, timeout, next_deadline: None }
     }
 
     /// Calls `handler` and polls it once; gives its outcome, or keeps it if it must wait.
@@ -52,6 +56,9 @@ impl<'c, F: Future> Handlers<'c, F> {
         handler: impl FnOnce() -> F,
         cx: &mut Context<'_>,
     ) -> Option<Outcome<F::Output>> {
+        if self.total.load(Ordering::Relaxed) >= self.max_total {
+            return Some(Outcome::Refused);
+        }
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             place.set(Some(handler()));
@@ -66,9 +73,9 @@ impl<'c, F: Future> Handlers<'c, F> {
                 let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
                 // All have the same time, so the first one to come is the first one to go.
                 self.next_deadline = self.next_deadline.or(deadline);
-                let count = Count::new(self.total);
+                let count = Some(Count::new(self.total));
                 let place = Some(place);
-                self.waiting.push(Waiting { id, place, deadline, dropped: None, waker: None, _count: count });
+                self.waiting.push(Waiting { id, place, deadline, dropped: None, waker: None, count });
                 None
             }
             Err(_) => {
@@ -129,7 +136,8 @@ struct Waiting<'c, F> {
     dropped: Option<Reason>,
     /// Wakes the set, to have it look at a handler that was dropped.
     waker: Option<Waker>,
-    _count: Count<'c>,
+    /// Until the handler is dropped: its room is free at once, for the next request in the input.
+    count: Option<Count<'c>>,
 }
 
 /// One more while it lives.
@@ -165,6 +173,7 @@ impl<F> Waiting<'_, F> {
     fn drop_handler(&mut self, reason: Reason) {
         self.dropped = Some(reason);
         drop_quietly(self.place.take());
+        self.count = None;
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -236,7 +245,7 @@ mod tests {
     #[test]
     fn a_handler_that_is_ready_at_once_never_waits() {
         let total = AtomicUsize::new(0);
-        let mut handlers = Handlers::new(Some(TIME), &total);
+        let mut handlers = Handlers::new(Some(TIME), &total, usize::MAX);
         for _ in 0..2 {
             assert!(matches!(start(&mut handlers, ID, Box::pin(ready(()))), Some(Outcome::Done(()))));
         }
@@ -246,12 +255,13 @@ mod tests {
     #[test]
     fn handlers_that_wait_are_counted_until_they_are_gone() {
         let total = AtomicUsize::new(0);
-        let mut handlers = Handlers::new(None, &total);
+        let mut handlers = Handlers::new(None, &total, usize::MAX);
         for id in [ID, OTHER, OTHER] {
             assert!(start(&mut handlers, id, Box::pin(pending())).is_none());
         }
         assert_eq!(total.load(Ordering::Relaxed), 3);
         handlers.cancel(ID);
+        assert_eq!(total.load(Ordering::Relaxed), 2);
         assert!(matches!(next(&mut handlers), Some((ID, Outcome::Cancelled))));
         assert_eq!(total.load(Ordering::Relaxed), 2);
         handlers.clear();
@@ -259,9 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn as_many_handlers_wait_as_may_whichever_connection_has_them() {
+        let total = AtomicUsize::new(0);
+        let [mut handlers, mut others] = [(); 2].map(|()| Handlers::new(None, &total, 2));
+        assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
+        assert!(start(&mut others, ID, Box::pin(pending())).is_none());
+        assert!(matches!(start(&mut handlers, OTHER, Box::pin(ready(()))), Some(Outcome::Refused)));
+        others.clear();
+        assert!(matches!(start(&mut handlers, OTHER, Box::pin(ready(()))), Some(Outcome::Done(()))));
+    }
+
+    #[test]
     fn time_is_over_for_each_when_it_has_passed_since_its_start() {
         let total = AtomicUsize::new(0);
-        let mut handlers = Handlers::new(Some(TIME), &total);
+        let mut handlers = Handlers::new(Some(TIME), &total, usize::MAX);
         assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
         let first = handlers.next_deadline().unwrap();
         while Instant::now() + TIME <= first {}
@@ -279,7 +300,7 @@ mod tests {
     #[test]
     fn a_request_that_is_superseded_when_its_time_was_over_has_no_outcome_for_the_new_one() {
         let total = AtomicUsize::new(0);
-        let mut handlers = Handlers::new(Some(TIME), &total);
+        let mut handlers = Handlers::new(Some(TIME), &total, usize::MAX);
         assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
         handlers.expire(Instant::now() + TIME);
         handlers.cancel(ID);

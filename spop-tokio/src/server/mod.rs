@@ -84,7 +84,8 @@ impl<S: Service> Server<S> {
         Io: AsyncRead + AsyncWrite + Unpin,
     {
         let call = |request| self.service.call(request);
-        let handlers = Handlers::new(self.config.request_timeout, &self.waiting);
-        Driver::new(io, peer, &self.config, call, handlers, shutdown.cancelled_owned()).run().await
+        let config = &self.config;
+        let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
+        Driver::new(io, peer, config, call, handlers, shutdown.cancelled_owned()).run().await
     }
 }

@@ -83,6 +83,18 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Haproxy<Io> {
         ids
     }
 
+    /// Sends one NOTIFY of several messages without arguments.
+    pub(crate) async fn ask_together(&mut self, names: &[&str]) -> NotifyId {
+        let mut out = BytesMut::new();
+        let mut notify = self.connection.notify(&mut out).unwrap();
+        for name in names {
+            notify.message(name).unwrap();
+        }
+        let id = notify.finish();
+        self.send(&out).await;
+        id
+    }
+
     /// A NOTIFY of one message without arguments, not sent.
     pub(crate) fn notify(&mut self, name: &str) -> (NotifyId, BytesMut) {
         self.notify_with(name, &[])

@@ -1,11 +1,13 @@
 use std::future::Future;
 
-use spop_tokio::{Actions, BoxError, Request, Server, Service};
+use futures_util::future::BoxFuture;
+use spop_tokio::{Actions, BoxError, MessageRequest, Request, Server, Service};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{answer, soon};
 
 /// A service whose handlers wait until the test says what to answer.
+#[derive(Clone)]
 pub(crate) struct Held(mpsc::UnboundedSender<Call>);
 
 /// The handlers of a [`Held`], in the order in which they started.
@@ -13,7 +15,7 @@ pub(crate) struct Calls(mpsc::UnboundedReceiver<Call>);
 
 /// A handler that waits.
 pub(crate) struct Call {
-    /// The name of the request's first message.
+    /// The name of the request's first message, or of the one that a router gave the handler.
     pub(crate) name: String,
     pub(crate) request: Request,
     answer: oneshot::Sender<Result<Actions, BoxError>>,
@@ -21,8 +23,34 @@ pub(crate) struct Call {
 
 /// A server of a [`Held`], without a request timeout, and its handlers.
 pub(crate) fn held() -> (Server<Held>, Calls) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (Server::new(Held(sender)).request_timeout(None), Calls(receiver))
+    let (held, calls) = Held::new();
+    (Server::new(held).request_timeout(None), calls)
+}
+
+impl Held {
+    pub(crate) fn new() -> (Self, Calls) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), Calls(receiver))
+    }
+
+    /// A handler for a router.
+    pub(crate) fn handler(
+        &self,
+    ) -> impl Fn(MessageRequest) -> BoxFuture<'static, Result<Actions, BoxError>> + use<> {
+        let held = self.clone();
+        move |request| {
+            let held = held.clone();
+            Box::pin(async move {
+                held.hold(request.message().name().to_string(), request.request().clone()).await
+            })
+        }
+    }
+
+    async fn hold(&self, name: String, request: Request) -> Result<Actions, BoxError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Call { name, request, answer }).map_err(|_| "the test is over")?;
+        answered.await?
+    }
 }
 
 impl Service for Held {
@@ -30,9 +58,7 @@ impl Service for Held {
 
     async fn call(&self, request: Request) -> Result<Actions, BoxError> {
         let name = request.messages().next().map(|message| message.name().to_string()).unwrap_or_default();
-        let (answer, answered) = oneshot::channel();
-        self.0.send(Call { name, request, answer }).map_err(|_| "the test is over")?;
-        answered.await?
+        self.hold(name, request).await
     }
 }
 
@@ -60,7 +86,7 @@ impl Calls {
 }
 
 impl Call {
-    /// Lets the handler answer with the name of the request's first message.
+    /// Lets the handler answer with its `name`.
     pub(crate) fn echo(self) {
         let actions = answer(&self.name);
         self.answer(actions);

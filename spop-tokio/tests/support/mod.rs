@@ -7,6 +7,7 @@ mod recorder;
 
 use std::future::Future;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -38,7 +39,13 @@ pub(crate) type Serving = JoinHandle<Result<usize, Error>>;
 
 /// Serves one connection; gives HAProxy's end of it, with room for `room` bytes each way.
 pub(crate) fn serve<S: Service>(server: Server<S>, room: usize) -> (DuplexStream, Serving) {
+    serve_one_more(&Arc::new(server), room)
+}
+
+/// As [`serve`], for one of several connections.
+pub(crate) fn serve_one_more<S: Service>(server: &Arc<Server<S>>, room: usize) -> (DuplexStream, Serving) {
     let (haproxy, agent) = tokio::io::duplex(room);
+    let server = Arc::clone(server);
     (haproxy, tokio::spawn(async move { server.serve_connection(agent).await }))
 }
 
@@ -74,13 +81,25 @@ pub(crate) fn answer(name: &str) -> Actions {
 /// The one variable an ACK sets: its full name and its text.
 #[track_caller]
 pub(crate) fn variable(ack: &Ack<Bytes>) -> (String, String) {
-    let actions: Vec<_> = ack.actions().collect();
-    match actions[..] {
-        [Action::SetVar { scope, name, value: TypedData::String(text) }] => {
-            (format!("{}.{name}", scope.keyword()), text.to_string())
-        }
-        _ => panic!("want one variable of text, got {actions:?}"),
+    match <[_; 1]>::try_from(variables(ack)) {
+        Ok([variable]) => variable,
+        Err(variables) => panic!("want one variable, got {variables:?}"),
     }
+}
+
+/// The variables an ACK sets, in order: their full names and their texts.
+#[track_caller]
+pub(crate) fn variables(ack: &Ack<Bytes>) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    for action in ack.actions() {
+        match action {
+            Action::SetVar { scope, name, value: TypedData::String(text) } => {
+                variables.push((format!("{}.{name}", scope.keyword()), text.to_string()));
+            }
+            _ => panic!("want variables of text, got {action:?}"),
+        }
+    }
+    variables
 }
 
 /// The name in an answer of [`echo`]'s.

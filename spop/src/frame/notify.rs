@@ -100,8 +100,8 @@ impl<'a> Iterator for Messages<'a> {
 impl ExactSizeIterator for Messages<'_> {}
 impl FusedIterator for Messages<'_> {}
 
-/// One message: what a `spoe-message` section of HAProxy's configuration describes.
-#[derive(Clone, Debug)]
+/// One message: what a `spoe-message` section of HAProxy's configuration describes. By default without name and arguments.
+#[derive(Clone, Debug, Default)]
 pub struct Message<'a> {
     name: Text<'a>,
     args: Args<'a>,
@@ -154,8 +154,8 @@ pub struct Arg<'a> {
     pub value: TypedData<'a>,
 }
 
-/// The arguments of a [`Message`].
-#[derive(Clone, Debug)]
+/// The arguments of a [`Message`]. By default none.
+#[derive(Clone, Debug, Default)]
 pub struct Args<'a> {
     rest: &'a [u8],
     left: u8,

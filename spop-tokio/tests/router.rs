@@ -1,0 +1,315 @@
+//! Handlers by message name, and what is too much for one of them or for the server.
+
+mod support;
+
+use std::error::Error;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use bytes::Bytes;
+use spop_tokio::spop::Ack;
+use spop_tokio::{Actions, BoxError, Failure, FailureKind, MessageRequest, Router, Scope, Server};
+use support::{
+    Haproxy, Held, MAX_FRAME, PATIENCE, answer, echo, failure_of, held, name_of, serve, serve_one_more, soon,
+    variables,
+};
+use tokio::io::DuplexStream;
+
+/// A handler that answers with `text`.
+fn say(text: &'static str) -> impl Fn(MessageRequest) -> std::future::Ready<Result<Actions, BoxError>> {
+    move |_| std::future::ready(Ok(answer(text)))
+}
+
+/// A handler that fails.
+async fn fail(request: MessageRequest) -> Result<Actions, BoxError> {
+    Err(format!("{} did not work", request.message().name()).into())
+}
+
+/// A handler that blocks its thread until the test sends something, once for each call.
+fn blocked()
+-> (impl Fn(MessageRequest) -> Result<Actions, BoxError> + Send + Sync + 'static, mpsc::Sender<()>) {
+    let (go, gate) = mpsc::channel();
+    let gate = Mutex::new(gate);
+    let handler = move |_: MessageRequest| {
+        gate.lock().unwrap().recv_timeout(PATIENCE)?;
+        Ok(answer("blocked"))
+    };
+    (handler, go)
+}
+
+/// A HAProxy whose requests `router` answers, without a time limit.
+async fn haproxy(router: Router) -> Haproxy<DuplexStream> {
+    haproxy_of(Server::new(router).request_timeout(None)).await
+}
+
+async fn haproxy_of(server: Server<Router>) -> Haproxy<DuplexStream> {
+    let (io, _serving) = serve(server, 1 << 16);
+    Haproxy::connect(io).await
+}
+
+/// The variables of an ACK as `name=text`.
+#[track_caller]
+fn texts(ack: &Ack<Bytes>) -> Vec<String> {
+    variables(ack).into_iter().map(|(name, text)| format!("{name}={text}")).collect()
+}
+
+#[tokio::test]
+async fn a_message_is_answered_by_the_handler_of_its_name() {
+    let mut haproxy = haproxy(Router::new().message("a", say("by a")).message("b", say("by b"))).await;
+    for (name, want) in [("b", "by b"), ("a", "by a")] {
+        haproxy.ask(name).await;
+        assert_eq!(name_of(&haproxy.ack().await), want);
+    }
+}
+
+#[tokio::test]
+async fn the_last_handler_given_for_a_name_counts() {
+    let router = Router::new().message("a", fail).message("b", say("by b")).message("a", say("by the last"));
+    let mut haproxy = haproxy(router).await;
+    haproxy.ask("a").await;
+    assert_eq!(name_of(&haproxy.ack().await), "by the last");
+}
+
+#[tokio::test]
+async fn a_message_without_a_handler_is_passed_over() {
+    let mut haproxy = haproxy(Router::new().message("known", say("by known"))).await;
+    haproxy.ask("unknown").await;
+    assert_eq!(haproxy.ack().await.actions().count(), 0);
+    haproxy.ask_together(&["unknown", "known", "unknown"]).await;
+    assert_eq!(name_of(&haproxy.ack().await), "by known");
+}
+
+#[tokio::test]
+async fn the_fallback_answers_messages_that_no_other_handler_is_for() {
+    let fallback = |request: MessageRequest| async move { Ok(answer(&request.message().name().to_string())) };
+    let mut haproxy = haproxy(Router::new().message("known", say("by known")).fallback(fallback)).await;
+    haproxy.ask_together(&["other", "known", "another"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=other", "txn.name=by known", "txn.name=another"]);
+}
+
+#[tokio::test]
+async fn a_handler_gets_its_message_and_the_request_with_the_others() {
+    let look = |request: MessageRequest| async move {
+        let all: Vec<_> = request.request().messages().map(|message| message.name().to_string()).collect();
+        Ok(answer(&format!("{} of {}", request.message().name(), all.join(" "))))
+    };
+    let mut haproxy = haproxy(Router::new().fallback(look)).await;
+    haproxy.ask_together(&["a", "b"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=a of a b", "txn.name=b of a b"]);
+}
+
+#[tokio::test]
+async fn messages_of_a_request_are_answered_in_one_ack_in_their_order_whichever_finishes_last() {
+    let (held, mut calls) = Held::new();
+    let mut haproxy = haproxy(Router::new().fallback(held.handler())).await;
+    let id = haproxy.ask_together(&["a", "b", "c"]).await;
+    // All have started before any has answered.
+    let [a, b, c] = calls.take(3).await.try_into().ok().unwrap();
+    for call in [c, b, a] {
+        call.echo();
+    }
+    let ack = haproxy.ack().await;
+    assert_eq!(ack.id(), id);
+    assert_eq!(texts(&ack), ["txn.name=a", "txn.name=b", "txn.name=c"]);
+}
+
+#[tokio::test]
+async fn an_error_of_the_only_message_is_answered_with_error() {
+    let mut haproxy = haproxy(Router::new().message("fails", fail)).await;
+    haproxy.ask("fails").await;
+    assert_eq!(failure_of(&haproxy.ack().await), "error");
+}
+
+#[tokio::test]
+async fn if_one_message_fails_the_actions_of_the_others_come_before_the_fallback() {
+    let router = Router::new().message("a", say("by a")).message("fails", fail).message("b", say("by b"));
+    let mut haproxy = haproxy(router).await;
+    haproxy.ask_together(&["a", "fails", "b"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.name=by b", "txn.failure=error"]);
+}
+
+#[tokio::test]
+async fn if_several_messages_fail_there_is_one_fallback_for_the_first_error() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = Arc::clone(&seen);
+    let see = move |failure: &Failure| {
+        let error = failure.error().map(<dyn Error + Send + Sync>::to_string);
+        sees.lock().unwrap().push((failure.kind(), error));
+        answer("fallback")
+    };
+    let router = Router::new().message("a", say("by a")).fallback(fail);
+    let mut haproxy = haproxy_of(Server::new(router).on_failure(see)).await;
+    haproxy.ask_together(&["first", "a", "second"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.name=fallback"]);
+    assert_eq!(*seen.lock().unwrap(), [(FailureKind::Error, Some("first did not work".to_owned()))]);
+}
+
+#[tokio::test]
+async fn if_the_others_actions_do_not_fit_with_the_fallback_it_comes_alone() {
+    // Fits into the frame, with fewer bytes to spare than the fallback has.
+    let big = |_| async {
+        let mut actions = Actions::new();
+        actions.set_var(Scope::Transaction, "big", "x".repeat(MAX_FRAME as usize - 30).as_str())?;
+        Ok(actions)
+    };
+    let mut haproxy = haproxy(Router::new().message("big", big).message("fails", fail)).await;
+    haproxy.ask_together(&["big", "unknown"]).await;
+    assert_eq!(variables(&haproxy.ack().await)[0].0, "txn.big");
+    haproxy.ask_together(&["big", "fails"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.failure=error"]);
+}
+
+#[tokio::test]
+async fn one_message_over_the_limit_fails_with_overload_while_another_is_served() {
+    let (held, mut calls) = Held::new();
+    let router = Router::new().message_limited("slow", 2, held.handler()).message("quick", say("by quick"));
+    let mut haproxy = haproxy(router).await;
+    haproxy.ask_all(&["slow", "slow"]).await;
+    let at_work = calls.take(2).await;
+    haproxy.ask("slow").await;
+    assert_eq!(failure_of(&haproxy.ack().await), "overload");
+    haproxy.ask("quick").await;
+    assert_eq!(name_of(&haproxy.ack().await), "by quick");
+    assert!(calls.is_empty(), "a handler too many");
+    for call in at_work {
+        call.echo();
+        assert_eq!(name_of(&haproxy.ack().await), "slow");
+    }
+}
+
+#[tokio::test]
+async fn overload_of_one_message_keeps_the_actions_of_the_others() {
+    let (held, mut calls) = Held::new();
+    let router = Router::new().message_limited("slow", 1, held.handler()).message("quick", say("by quick"));
+    let mut haproxy = haproxy(router).await;
+    haproxy.ask("slow").await;
+    let _at_work = calls.next().await;
+    haproxy.ask_together(&["slow", "quick"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=by quick", "txn.failure=overload"]);
+}
+
+#[tokio::test]
+async fn a_place_is_free_again_once_the_handler_has_answered() {
+    let (held, mut calls) = Held::new();
+    let mut haproxy = haproxy(Router::new().message_limited("slow", 1, held.handler())).await;
+    for _ in 0..3 {
+        haproxy.ask("slow").await;
+        calls.next().await.echo();
+        assert_eq!(name_of(&haproxy.ack().await), "slow");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_free_again_once_the_handlers_time_is_over() {
+    let (held, mut calls) = Held::new();
+    let router = Router::new().message_limited("slow", 1, held.handler());
+    let mut haproxy = haproxy_of(Server::new(router)).await;
+    haproxy.ask("slow").await;
+    let _at_work = calls.next().await;
+    assert_eq!(failure_of(&haproxy.ack().await), "timeout");
+    haproxy.ask("slow").await;
+    calls.next().await.echo();
+    assert_eq!(name_of(&haproxy.ack().await), "slow");
+}
+
+// The runtime has one thread: if the handler were on it, nothing would be answered.
+#[tokio::test(flavor = "current_thread")]
+async fn while_a_blocking_handler_blocks_the_runtime_goes_on() {
+    let (blocked, go) = blocked();
+    let router = Router::new().blocking("slow", 1, blocked).message("quick", say("by quick"));
+    let mut haproxy = haproxy(router).await;
+    haproxy.ask_all(&["slow", "quick"]).await;
+    assert_eq!(name_of(&haproxy.ack().await), "by quick");
+    go.send(()).unwrap();
+    assert_eq!(name_of(&haproxy.ack().await), "blocked");
+}
+
+#[tokio::test]
+async fn a_panic_in_a_blocking_handler_is_answered_with_panic_and_frees_its_place() {
+    let mut haproxy = haproxy(Router::new().blocking("m", 1, |_| panic!("a handler's panic"))).await;
+    for _ in 0..2 {
+        haproxy.ask("m").await;
+        assert_eq!(failure_of(&haproxy.ack().await), "panic");
+    }
+}
+
+#[tokio::test]
+async fn a_blocking_handler_holds_its_place_until_its_thread_is_done_even_if_its_time_is_over() {
+    let (blocked, go) = blocked();
+    let server = Server::new(Router::new().blocking("slow", 1, blocked));
+    let mut haproxy = haproxy_of(server.request_timeout(Duration::from_millis(10))).await;
+    for word in ["timeout", "overload", "overload"] {
+        haproxy.ask("slow").await;
+        assert_eq!(failure_of(&haproxy.ack().await), word);
+    }
+    // Once for the first call, once for the one that gets its place.
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    soon(async {
+        loop {
+            haproxy.ask("slow").await;
+            if texts(&haproxy.ack().await) != ["txn.failure=overload"] {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn at_max_requests_one_more_is_not_started_on_any_connection_and_fails_with_overload() {
+    let (server, mut calls) = held();
+    let server = Arc::new(server.max_requests(2));
+    let mut busy = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
+    let mut other = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
+    busy.ask("a").await;
+    other.ask("b").await;
+    let _at_work = calls.take(2).await;
+    for haproxy in [&mut busy, &mut other] {
+        haproxy.ask("more").await;
+        assert_eq!(failure_of(&haproxy.ack().await), "overload");
+    }
+    assert!(calls.is_empty(), "a handler too many");
+}
+
+#[tokio::test]
+async fn below_max_requests_again_requests_are_served_again() {
+    let (server, mut calls) = held();
+    let server = Arc::new(server.max_requests(1));
+    let mut busy = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
+    let mut other = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
+    busy.ask("a").await;
+    let at_work = calls.next().await;
+    other.ask("more").await;
+    assert_eq!(failure_of(&other.ack().await), "overload");
+    at_work.echo();
+    assert_eq!(name_of(&busy.ack().await), "a");
+    other.ask("b").await;
+    calls.next().await.echo();
+    assert_eq!(name_of(&other.ack().await), "b");
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_takes_its_requests_off_max_requests() {
+    let (server, mut calls) = held();
+    let server = Arc::new(server.max_requests(1));
+    let (io, serving) = serve_one_more(&server, 1 << 16);
+    let mut busy = Haproxy::connect(io).await;
+    let mut other = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
+    busy.ask("a").await;
+    let _at_work = calls.next().await;
+    drop(busy);
+    assert_eq!(support::ended(serving).await.unwrap(), 1);
+    other.ask("b").await;
+    calls.next().await.echo();
+    assert_eq!(name_of(&other.ack().await), "b");
+}
+
+#[tokio::test]
+async fn requests_that_are_answered_at_once_do_not_count_against_max_requests() {
+    let (io, _serving) = serve(Server::new(echo()).max_requests(1), 1 << 16);
+    let mut haproxy = Haproxy::connect(io).await;
+    let ids = haproxy.ask_all(&["a", "b", "c"]).await;
+    let names: Vec<_> = haproxy.acks(&ids).await.iter().map(name_of).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+}
