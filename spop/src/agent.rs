@@ -1,11 +1,13 @@
 //! The agent's side of a connection.
 
 mod config;
+mod recent;
 
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 pub use config::Config;
+use recent::Recent;
 
 use crate::decoder::FrameDecoder;
 use crate::error::{DecodeError, DecodeErrorKind, ProtocolError, UsageError};
@@ -91,6 +93,8 @@ pub(crate) struct Books {
     /// Something has been received that is still to become an event: a drain waits for it.
     more: bool,
     fill_empty_acks: bool,
+    /// Kept for HAProxy from 3.1 with pipelining only.
+    recent: Option<Recent>,
 }
 
 impl Books {
@@ -100,11 +104,14 @@ impl Books {
         self.fill_empty_acks
     }
 
-    /// An ACK to `id` was written to `out`. The last one of a drain takes the goodbye with it, in the same write: without
+    /// An ACK to `id` of `size` bytes was written to `out`. The last one of a drain takes the goodbye with it, in the same write: without
     /// pipelining that leaves HAProxy no moment to send another NOTIFY in between.
     #[inline]
-    pub(crate) fn answered(&mut self, id: NotifyId, out: &mut BytesMut) {
+    pub(crate) fn answered(&mut self, id: NotifyId, size: usize, out: &mut BytesMut) {
         self.forget(id);
+        if let Some(recent) = &mut self.recent {
+            recent.add(size);
+        }
         self.end_drain(out);
     }
 
@@ -137,7 +144,13 @@ impl Connection {
             decoder: FrameDecoder::new(config.max_frame_size),
             fragments: Fragments::new(config.fragments),
             negotiated: None,
-            books: Books { phase: Phase::Hello, in_flight: Vec::new(), more: false, fill_empty_acks: false },
+            books: Books {
+                phase: Phase::Hello,
+                in_flight: Vec::new(),
+                more: false,
+                fill_empty_acks: false,
+                recent: None,
+            },
             config,
         }
     }
@@ -221,6 +234,22 @@ impl Connection {
     /// max-frame-size) wedges a connection of HAProxy from 3.1 for good (wire pitfall P1).
     fn max_ack_size(&self) -> usize {
         self.negotiated.as_ref().map_or(MIN_FRAME_SIZE, |negotiated| negotiated.max_frame_size) as usize - 1
+    }
+
+    /// The most bytes of ACKs that HAProxy can have left unread, if all that was written here has been sent; 0 where that does
+    /// not matter.
+    ///
+    /// HAProxy from 3.1 never processes another frame of a connection on which it finds its whole buffer (`tune.bufsize`, 16384
+    /// bytes by default) full of what we sent (wire pitfall P1). **While this is above [`unread_limit`](Self::unread_limit),
+    /// send no more than that limit at a time, in whole frames, and give HAProxy time to read in between.** Twenty ACKs of 819
+    /// bytes stay below it. Without pipelining only one ACK can be unread.
+    pub fn max_unread(&self) -> usize {
+        self.books.recent.as_ref().map_or(0, Recent::total)
+    }
+
+    /// How many bytes HAProxy can find to read at a time without harm: see [`max_unread`](Self::max_unread). No ACK is longer.
+    pub fn unread_limit(&self) -> usize {
+        self.books.recent.as_ref().map_or(usize::MAX, Recent::limit)
     }
 
     /// Lets the connection end once every NOTIFY that was received has its ACK, one that is received in part included: the
@@ -330,7 +359,11 @@ impl Connection {
         agent_hello(&negotiated, negotiated.max_frame_size, negotiated.capabilities | self.fragmentation())
             .encode(out);
         self.books.phase = Phase::Running;
-        self.books.fill_empty_acks = !hello.capabilities.contains(Capabilities::ASYNC);
+        // HAProxy up to 3.0 announces it, unless told not to.
+        let may_be_mux = !hello.capabilities.contains(Capabilities::ASYNC);
+        let pipelining = negotiated.capabilities.contains(Capabilities::PIPELINING);
+        self.books.fill_empty_acks = may_be_mux;
+        self.books.recent = (may_be_mux && pipelining).then(|| Recent::new(hello.max_frame_size));
         self.negotiated = Some(negotiated.clone());
         Ok(Event::Connected(negotiated))
     }

@@ -16,6 +16,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::config::{Config, Failure, FailureKind};
 use super::handlers::{Handlers, Outcome};
+use super::pace::Pace;
 use super::timers::{Timer, Timers};
 use crate::log::{debug, warning};
 use crate::router::{Overload, Partial};
@@ -43,6 +44,7 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     out: BytesMut,
     /// How much to read at a time: what the last bursts had.
     read_size: usize,
+    pace: Pace,
     timers: Timers,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -86,6 +88,7 @@ where
             input: BytesMut::new(),
             out: BytesMut::new(),
             read_size: MIN_READ,
+            pace: Pace::default(),
             timers,
             shutdown: Box::pin(shutdown),
             config,
@@ -173,6 +176,7 @@ where
                 self.out.clear();
                 return Err(Fault::Peer(Error::timeout("the peer did not read its answers in time")));
             }
+            Timer::Pace => self.pace.paused(),
             Timer::Request => self.handlers.expire(Instant::now()),
             Timer::Age => self.connection.drain(&mut self.out),
             Timer::Idle if self.connection.in_flight() == 0 => self.connection.drain(&mut self.out),
@@ -304,13 +308,20 @@ where
         }
     }
 
-    /// Sends all of `out`, in one write if the socket takes it; pending when the peer has to read first.
+    /// Sends all of `out`, in one write if the socket takes it and it is not too much at a time for HAProxy; pending when the
+    /// peer has to read first.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         while !self.out.is_empty() {
-            match Pin::new(&mut self.io).poll_write(cx, &self.out)? {
+            let part = self.pace.allowance(&self.out, &self.connection);
+            if part == 0 {
+                self.timers.set_if_unset(Timer::Pace, Pace::pause_end);
+                return Ok(Poll::Pending);
+            }
+            match Pin::new(&mut self.io).poll_write(cx, &self.out[..part])? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => {
                     self.out.advance(written);
+                    self.pace.sent(written);
                     self.timers.clear(Timer::Write);
                 }
                 Poll::Pending => {

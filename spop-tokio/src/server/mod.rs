@@ -4,6 +4,7 @@ mod config;
 mod connection;
 mod handlers;
 mod listener;
+mod pace;
 mod serve;
 mod timers;
 mod unix;

@@ -12,6 +12,8 @@ pub(super) enum Timer {
     Hello,
     /// Answers that the peer does not read.
     Write,
+    /// The pause between two parts of long answers.
+    Pace,
     /// The oldest request at work.
     Request,
     /// The time without a request.
@@ -21,7 +23,7 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 5] = [Self::Hello, Self::Write, Self::Request, Self::Idle, Self::Age];
+    const ALL: [Self; 6] = [Self::Hello, Self::Write, Self::Pace, Self::Request, Self::Idle, Self::Age];
 }
 
 /// The deadlines of one connection on one timer of the runtime.

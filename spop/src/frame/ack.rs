@@ -1,7 +1,9 @@
 use bytes::{BufMut, BytesMut};
 
 use super::action::NameRule;
-use super::{Action, Actions, Flags, FrameHeader, FrameType, NotifyId, OpenFrame, RawFrame, Scope};
+use super::{
+    Action, Actions, Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId, OpenFrame, RawFrame, Scope,
+};
 use crate::error::{DecodeError, EncodeError};
 use crate::typed_data::TypedData;
 use crate::{agent, parse};
@@ -173,8 +175,9 @@ impl<'b> AckWriter<'b> {
                 Ok(())
             });
         }
+        let size = self.frame.len() + LENGTH_PREFIX;
         let out = self.frame.finish();
-        books.answered(self.id, out);
+        books.answered(self.id, size, out);
     }
 }
 

@@ -15,6 +15,10 @@ use crate::bed::{Bed, Outcome, PATIENCE, Recorder, SOON, expect};
 const CLIENTS: usize = 50;
 const REQUESTS: usize = 20;
 
+/// As many as HAProxy has waiting on one connection.
+const LONG_CLIENTS: usize = 20;
+const LONG_REQUESTS: usize = 60;
+
 /// Answers overlap and overtake each other, and each reaches its own request.
 pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
     let recorder = Recorder::default();
@@ -74,4 +78,47 @@ pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
     assert!((1..=2 * CLIENTS).contains(&connections.len()), "{connections:?}");
     assert!(most > 1, "requests overlap");
     setup.finish(bed).await
+}
+
+/// Answers that together fill HAProxy's buffer many times over. HAProxy from 3.1 loses a connection for good on which it
+/// finds a whole buffer to read, so they must not leave at once.
+pub(crate) async fn long_answers(bed: &Bed) -> Outcome {
+    for length in [2_000, 10_000] {
+        let value = "x".repeat(length);
+        let service = service_fn(move |_: Request| {
+            let value = value.clone();
+            async move {
+                // Long enough for others to come, so that their answers are ready together.
+                sleep(Duration::from_millis(5)).await;
+                let mut actions = Actions::new();
+                actions.set_var(Scope::Transaction, "long", &value)?;
+                Ok::<_, BoxError>(actions)
+            }
+        });
+        let spoe = Spoe::new("load")
+            .processing("5s")
+            .message("ask", &["args path=path", "event on-frontend-http-request"]);
+        let show = "http-after-response set-header x-length %[var(txn.load.long),length]";
+        let server = Server::new(service).request_timeout(None);
+        let setup = bed.start(server, Config::http(&spoe).global("nbthread 1").frontend(show)).await?;
+
+        let mut clients = JoinSet::new();
+        for _ in 0..LONG_CLIENTS {
+            let to = setup.haproxy.http();
+            clients.spawn(async move {
+                let mut connection = http::Connection::open(to, None, SOON).await?;
+                for _ in 0..LONG_REQUESTS {
+                    let request = http::Request::new("GET", "/").deadline(SOON);
+                    let response = connection.send(&request).await?;
+                    expect(&response, &[("x-length", Some(&length.to_string()))]);
+                }
+                Outcome::Ok(())
+            });
+        }
+        while let Some(client) = clients.join_next().await {
+            client??;
+        }
+        setup.finish(bed).await?;
+    }
+    Ok(())
 }

@@ -100,6 +100,7 @@ const SCENARIOS: &[Scenario] = &scenarios![
     failures::failing_handlers,
     failures::own_fallback,
     load::parallel_clients,
+    load::long_answers,
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,107 @@
+//! Long answers: HAProxy from 3.1 loses a connection for good on which it finds 16384 bytes to read (wire pitfall P1).
+
+mod support;
+
+use spop_tokio::spop::haproxy::{Config, Engine};
+use spop_tokio::{Actions, Scope};
+use tokio::time::Instant;
+
+use crate::support::{Calls, Haproxy, MAX_FRAME, Writes, held, serve, serve_recorded, soon};
+
+const WINDOW: usize = 20;
+/// HAProxy's `tune.bufsize`.
+const BUFFER: usize = MAX_FRAME as usize + 4;
+
+fn answer(length: usize) -> Actions {
+    let mut actions = Actions::new();
+    actions.set_var(Scope::Transaction, "long", &"x".repeat(length)).unwrap();
+    actions
+}
+
+/// All of a full window are asked, answered together with `length` bytes each, and read.
+async fn answer_a_window(config: Config, length: usize) -> (Writes, Vec<usize>) {
+    let (server, mut calls): (_, Calls) = held();
+    let (io, writes, _serving) = serve_recorded(server.request_timeout(None));
+    let mut haproxy = Haproxy::connect_as(io, config).await;
+    let ids = haproxy.ask_all(&["m"; WINDOW]).await;
+    let calls = calls.take(WINDOW).await;
+    writes.take();
+    for call in calls {
+        call.answer(answer(length));
+    }
+    let acks = haproxy.acks(&ids).await;
+    assert_eq!(acks.len(), WINDOW);
+    let sizes = writes.take().iter().map(Vec::len).collect();
+    (writes, sizes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_answers_leave_in_parts_that_haproxy_can_take() {
+    for length in [830, 2_000, 10_000, 16_000] {
+        let start = Instant::now();
+        let (_, sizes) = soon(answer_a_window(Config::new(Engine::Mux), length)).await;
+        assert!(sizes.iter().all(|&size| size < BUFFER), "{length}: {sizes:?}");
+        assert!(sizes.len() > 1 && start.elapsed().as_millis() >= 10, "{length}: {sizes:?} without a pause");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_fit_the_buffer_together_do_not_wait() {
+    let start = Instant::now();
+    let (_, sizes) = soon(answer_a_window(Config::new(Engine::Mux), 750)).await;
+    assert_eq!(sizes.len(), 1, "{sizes:?}");
+    assert_eq!(start.elapsed().as_millis(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn haproxy_up_to_3_0_gets_long_answers_at_once() {
+    let start = Instant::now();
+    soon(answer_a_window(Config::new(Engine::Applet), 10_000)).await;
+    assert_eq!(start.elapsed().as_millis(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_pipelining_a_long_answer_leaves_at_once() {
+    let (server, mut calls) = held();
+    let (io, _writes, _serving) = serve_recorded(server);
+    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux).pipelining(false)).await;
+    let start = Instant::now();
+    for _ in 0..10 {
+        let ids = haproxy.ask_all(&["m"]).await;
+        calls.next().await.answer(answer(16_000));
+        soon(haproxy.acks(&ids)).await;
+    }
+    assert_eq!(start.elapsed().as_millis(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_a_few_bytes_at_a_time_gets_every_answer() {
+    for length in [100, 830, 2_000, 16_000] {
+        let (server, mut calls) = held();
+        let (io, _serving) = serve(server.request_timeout(None), 100);
+        let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
+        let ids = haproxy.ask_all(&["m"; WINDOW]).await;
+        for call in calls.take(WINDOW).await {
+            call.answer(answer(length));
+        }
+        assert_eq!(soon(haproxy.acks(&ids)).await.len(), WINDOW, "{length}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_larger_buffer_of_haproxy_takes_more_at_a_time() {
+    let config = Config::new(Engine::Mux).max_frame_size(65_532);
+    let (server, mut calls) = held();
+    let (io, writes, _serving) = serve_recorded(server.max_frame_size(65_532).request_timeout(None));
+    let mut haproxy = Haproxy::connect_as(io, config).await;
+    let ids = haproxy.ask_all(&["m"; 4]).await;
+    let calls = calls.take(4).await;
+    writes.take();
+    for call in calls {
+        call.answer(answer(40_000));
+    }
+    soon(haproxy.acks(&ids)).await;
+    let sizes: Vec<usize> = writes.take().iter().map(Vec::len).collect();
+    assert_eq!(sizes.len(), 4, "{sizes:?}");
+    assert!(sizes.iter().all(|&size| size > 40_000 && size < 65_536), "{sizes:?}");
+}
