@@ -288,7 +288,9 @@ impl Agent {
     fn check(&mut self) {
         assert_eq!(self.connection.in_flight(), self.waiting.len());
         assert!(self.connection.in_flight() <= self.max_in_flight);
-        let waits = !self.waiting.is_empty() || self.awaits_fragments();
+        // A frame in the input becomes an event at the next call.
+        let more = matches!(FrameDecoder::new(u32::MAX).peek(&self.input), Ok(Some(_)));
+        let waits = more || !self.waiting.is_empty() || self.awaits_fragments();
         assert!(self.connection.phase() != Phase::Draining || waits, "a drain that never ends");
         for frame in take_frames(&mut self.out) {
             assert!(!self.said_goodbye, "{frame:?} after the DISCONNECT");
