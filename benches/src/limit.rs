@@ -1,8 +1,8 @@
 //! What a NOTIFY and an ACK cost at least: written by hand for one purpose each, to hold the library against.
 //!
 //! [`notify`] checks as much as the library does: the frame's type and FIN, that every length stays within its frame, that
-//! varints end, have ten bytes at most and fit 64 bits, that 32-bit integers fit 32 bits, that types are known, that no
-//! message is without a name, and that the messages fill the frame exactly. It hands every argument to its caller *while* it
+//! varints end, have ten bytes at most and fit 64 bits, that types are known, that no message is without a name, and that the
+//! messages fill the frame exactly. As there, a 32-bit integer that does not fit 32 bits is taken for one of 64. It hands every argument to its caller *while* it
 //! checks, in one pass, so the caller acts on the first argument of a frame whose last one may be broken. The library first
 //! checks all of a frame and then walks it; [`notify_checked_first`] does the same with this parser.
 //!
@@ -114,8 +114,7 @@ impl<'a> Cursor<'a> {
         Ok(match byte & 0x0f {
             0 => Value::Null,
             1 => Value::Bool(byte == 0x11),
-            2 => Value::Int32(i32::try_from(self.varint()? as i64).map_err(|_| Bad)?),
-            3 => Value::Uint32(u32::try_from(self.varint()?).map_err(|_| Bad)?),
+            2 | 3 => self.narrow(byte)?,
             4 => Value::Int64(self.varint()? as i64),
             5 => Value::Uint64(self.varint()?),
             6 => Value::Ipv4(self.chunk::<4>()?.into()),
@@ -123,6 +122,20 @@ impl<'a> Cursor<'a> {
             8 => Value::String(self.bytes()?),
             9 => Value::Binary(self.bytes()?),
             _ => return Err(Bad),
+        })
+    }
+}
+
+impl<'a> Cursor<'a> {
+    /// A 32-bit integer: HAProxy sends none in a NOTIFY.
+    #[cold]
+    fn narrow(&mut self, byte: u8) -> Result<Value<'a>, Bad> {
+        let wide = self.varint()?;
+        Ok(match (byte & 0x0f, i32::try_from(wide as i64), u32::try_from(wide)) {
+            (2, Ok(value), _) => Value::Int32(value),
+            (2, ..) => Value::Int64(wide as i64),
+            (.., Ok(value)) => Value::Uint32(value),
+            _ => Value::Uint64(wide),
         })
     }
 }
@@ -267,4 +280,86 @@ pub fn answer_burst(input: &mut BytesMut, scope: u8, name: &[u8], out: &mut Byte
     }
     input.advance(taken);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use spop::{AckWriter, Notify, NotifyId, Scope};
+
+    use super::*;
+    use crate::profile::Profile;
+
+    /// A frame with every type, long and short varints, two messages and an argument without a name.
+    fn every_type() -> Vec<u8> {
+        let mut out = BytesMut::new();
+        let id = NotifyId { stream_id: 1 << 33, frame_id: 300 };
+        let mut notify = spop::NotifyWriter::new(id, MAX_FRAME_SIZE, &mut out);
+        let fill = |notify: &mut spop::NotifyWriter<'_>| -> Result<(), spop::EncodeError> {
+            notify.message("first")?.arg("null", None::<bool>)?.arg("yes", true)?.arg("no", false)?;
+            notify.arg("i32", -5i32)?.arg("u32", 7u32)?.arg("i64", i64::MIN)?.arg("u64", u64::MAX)?;
+            notify.message("second")?.arg("", Ipv4Addr::LOCALHOST)?.arg("v6", Ipv6Addr::LOCALHOST)?;
+            notify.arg("text", "x".repeat(3000).as_str())?.arg("bytes", &[7u8; 300][..])?;
+            Ok(())
+        };
+        fill(&mut notify).unwrap();
+        notify.finish();
+        out[4..].to_vec()
+    }
+
+    fn agree(frame: &[u8]) {
+        let ours = Notify::parse(frame);
+        let mut args = Vec::new();
+        let limit = notify(frame, |message, name, value| args.push((message, name, format!("{value:?}"))));
+        assert_eq!(ours.is_ok(), limit.is_ok(), "{frame:02x?}");
+        let (Ok(ours), Ok(ids)) = (ours, limit) else { return };
+        assert_eq!((ours.id().stream_id, ours.id().frame_id), (ids.stream, ids.frame));
+        let names = ours.messages().flat_map(|message| {
+            message
+                .args()
+                .map(move |arg| (message.name().as_bytes(), arg.name.as_bytes()))
+                .collect::<Vec<_>>()
+        });
+        assert!(names.eq(args.iter().map(|(message, name, _)| (*message, *name))));
+    }
+
+    #[test]
+    fn the_limit_takes_and_refuses_what_the_library_does() {
+        let mut frames: Vec<_> =
+            Profile::all().iter().map(|profile| profile.frame(0)[4..].to_vec()).collect();
+        frames.push(every_type());
+        for frame in frames {
+            for end in 0..=frame.len() {
+                agree(&frame[..end]);
+            }
+            for at in 0..frame.len() {
+                for bit in 0..8 {
+                    let mut frame = frame.clone();
+                    frame[at] ^= 1 << bit;
+                    agree(&frame);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_writes_the_ack_that_the_library_does() {
+        for stream_id in [0, 239, 240, 2287, 2288, u64::MAX] {
+            let (mut ours, mut limit) = (BytesMut::new(), BytesMut::new());
+            let mut writer = AckWriter::new(NotifyId { stream_id, frame_id: 1 }, MAX_FRAME_SIZE, &mut ours);
+            writer.set_var(Scope::Session, "ip_score", 300u32).unwrap();
+            writer.finish();
+            let ids = Ids { stream: stream_id, frame: 1 };
+            ack(ids, Scope::Session as u8, b"ip_score", 300, MAX_FRAME_SIZE, &mut limit).unwrap();
+            assert_eq!(limit, ours);
+        }
+    }
+
+    #[test]
+    fn an_ack_that_does_not_fit_leaves_nothing() {
+        let mut out = BytesMut::from(&b"before"[..]);
+        let ids = Ids { stream: 1, frame: 1 };
+        assert_eq!(ack(ids, 1, &[b'x'; 100], 1, MAX_FRAME_SIZE, &mut out), Err(Bad));
+        assert_eq!(ack(ids, 1, b"ip_score", 1, 10, &mut out), Err(Bad));
+        assert_eq!(&out[..], b"before");
+    }
 }

@@ -187,7 +187,7 @@ impl Link {
 
     fn lost(&self, why: &str) -> Error {
         let (number, waiting) = (self.token.0, self.in_flight());
-        format!("connection {number} lost with {waiting} requests unanswered: {why}").into()
+        format!("connection {number} lost with {waiting} unanswered: {why}").into()
     }
 }
 

@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
         if waiting == 0 || self.last_answer.elapsed() < self.args.timeout {
             return Ok(());
         }
-        Err(format!("no answer for {:?}: {waiting} requests wait", self.args.timeout).into())
+        Err(format!("no answer for {:?} with {waiting} unanswered", self.args.timeout).into())
     }
 }
 
