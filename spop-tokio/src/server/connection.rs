@@ -44,6 +44,8 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     out: BytesMut,
     /// How much to read at a time: what the last bursts had.
     read_size: usize,
+    /// The last read filled its room.
+    read_more: bool,
     pace: Pace,
     timers: Timers,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -88,6 +90,7 @@ where
             input: BytesMut::new(),
             out: BytesMut::new(),
             read_size: MIN_READ,
+            read_more: false,
             pace: Pace::default(),
             timers,
             shutdown: Box::pin(shutdown),
@@ -339,7 +342,12 @@ where
         let room = self.input.capacity() - self.input.len();
         let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
         match polled {
-            Poll::Ready(Ok(read)) if read == room => self.read_size = (self.read_size * 2).min(MAX_READ),
+            Poll::Ready(Ok(read)) if read == room => {
+                self.read_size = (self.read_size * 2).min(MAX_READ);
+                self.read_more = true;
+            }
+            // The rest of a burst that was too long says nothing of the next one.
+            Poll::Ready(Ok(_)) if self.read_more => self.read_more = false,
             Poll::Ready(Ok(read)) if read < self.read_size / 4 => {
                 self.read_size = (self.read_size / 2).max(MIN_READ);
             }
