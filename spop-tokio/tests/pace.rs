@@ -41,7 +41,7 @@ async fn long_answers_leave_in_parts_that_haproxy_can_take() {
         let start = Instant::now();
         let (_, sizes) = soon(answer_a_window(Config::new(Engine::Mux), length)).await;
         assert!(sizes.iter().all(|&size| size < BUFFER), "{length}: {sizes:?}");
-        assert!(sizes.len() > 1 && start.elapsed().as_millis() >= 10, "{length}: {sizes:?} without a pause");
+        assert!(sizes.len() > 1 && start.elapsed().as_millis() >= 50, "{length}: {sizes:?} without a pause");
     }
 }
 

@@ -2,8 +2,9 @@ use spop::LENGTH_PREFIX;
 use spop::agent::Connection;
 use tokio::time::{Duration, Instant};
 
-/// How long HAProxy has to read what was sent. It reads within a millisecond unless the machine is overloaded.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long HAProxy has to read what was sent. It reads within a millisecond unless the machine is overloaded; with 10 ms it was
+/// too late now and then on a machine with many times more work than cores.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Sends long answers in parts, as HAProxy from 3.1 is lost to us once it finds too much to read (wire pitfall P1).
 ///

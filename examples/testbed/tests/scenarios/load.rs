@@ -17,7 +17,7 @@ const REQUESTS: usize = 20;
 
 /// As many as HAProxy has waiting on one connection.
 const LONG_CLIENTS: usize = 20;
-const LONG_REQUESTS: usize = 60;
+const LONG_REQUESTS: usize = 10;
 
 /// Answers overlap and overtake each other, and each reaches its own request.
 pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
