@@ -2,11 +2,15 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use spop_tokio::spop::haproxy::{Config, Engine};
-use spop_tokio::{Actions, Scope};
+use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use crate::support::{Calls, Haproxy, MAX_FRAME, Writes, held, serve, serve_recorded, soon};
+use crate::support::{Calls, Haproxy, MAX_FRAME, Writes, ended, frame, held, serve, serve_recorded, soon};
 
 const WINDOW: usize = 20;
 /// HAProxy's `tune.bufsize`.
@@ -43,6 +47,60 @@ async fn long_answers_leave_in_parts_that_haproxy_can_take() {
         assert!(sizes.iter().all(|&size| size < BUFFER), "{length}: {sizes:?}");
         assert!(sizes.len() > 1 && start.elapsed().as_millis() >= 50, "{length}: {sizes:?} without a pause");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_come_prove_that_answers_were_read_so_nothing_pauses() {
+    let (server, mut calls) = held();
+    let (io, writes, _serving) = serve_recorded(server.request_timeout(None));
+    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
+    let start = Instant::now();
+    haproxy.ask_all(&["m"; WINDOW]).await;
+    for _ in 0..1000 {
+        calls.next().await.answer(answer(10_000));
+        soon(haproxy.ack()).await;
+        haproxy.ask("m").await;
+    }
+    assert_eq!(start.elapsed().as_millis(), 0);
+    assert!(writes.take().iter().all(|write| write.len() < BUFFER));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_answered_at_once_goes_on_with_each_request_that_comes() {
+    let (server, mut calls) = held();
+    let (io, _writes, _serving) = serve_recorded(server.request_timeout(None));
+    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
+    haproxy.ask_all(&["m"; WINDOW]).await;
+    let start = Instant::now();
+    for call in calls.take(WINDOW).await {
+        call.answer(answer(10_000));
+    }
+    for _ in 0..WINDOW {
+        soon(haproxy.ack()).await;
+        haproxy.ask("m").await;
+    }
+    assert_eq!(start.elapsed().as_millis(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_much_and_reads_nothing_is_not_answered_more_than_fits_a_window() {
+    const NOTIFYS: u64 = 2000;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let service = service_fn(move |_: Request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<_, BoxError>(answer(16_000)) }
+    });
+    let (io, serving) = serve(Server::new(service), 64 * 1024);
+    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Applet)).await;
+    let asks: Vec<u8> = (0..NOTIFYS).flat_map(|id| frame(3, 1, (id, 1), &[])).collect();
+    haproxy.send(&asks).await;
+    // Half a close, so that the server has seen everything by the time it ends.
+    soon(haproxy.io.shutdown()).await.unwrap();
+    drop(haproxy);
+    let _ = ended(serving).await;
+    let called = calls.load(Ordering::Relaxed);
+    assert!((1..=40).contains(&called), "{called} answers of 16 kB were made for nobody");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,13 @@
 //! The agent's side of a connection.
 
 mod config;
-mod recent;
+mod unread;
 
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 pub use config::Config;
-use recent::Recent;
+use unread::Unread;
 
 use crate::decoder::FrameDecoder;
 use crate::error::{DecodeError, DecodeErrorKind, ProtocolError, UsageError};
@@ -94,7 +94,7 @@ pub(crate) struct Books {
     more: bool,
     fill_empty_acks: bool,
     /// Kept for HAProxy from 3.1 with pipelining only.
-    recent: Option<Recent>,
+    unread: Option<Unread>,
 }
 
 impl Books {
@@ -109,10 +109,16 @@ impl Books {
     #[inline]
     pub(crate) fn answered(&mut self, id: NotifyId, size: usize, out: &mut BytesMut) {
         self.forget(id);
-        if let Some(recent) = &mut self.recent {
-            recent.add(size);
-        }
+        self.wrote(size);
         self.end_drain(out);
+    }
+
+    /// A frame of `size` bytes was written to `out`.
+    #[inline]
+    fn wrote(&mut self, size: usize) {
+        if let Some(unread) = &mut self.unread {
+            unread.add(size);
+        }
     }
 
     /// Says goodbye if a drain waits for nothing any more.
@@ -131,7 +137,9 @@ impl Books {
 
     fn disconnect(&mut self, disconnect: &Disconnect, out: &mut BytesMut) {
         if self.phase != Phase::Closed {
+            let start = out.len();
             disconnect.encode(FrameType::AGENT_DISCONNECT, out);
+            self.wrote(out.len() - start);
             self.phase = Phase::Closed;
         }
     }
@@ -149,7 +157,7 @@ impl Connection {
                 in_flight: Vec::new(),
                 more: false,
                 fill_empty_acks: false,
-                recent: None,
+                unread: None,
             },
             config,
         }
@@ -236,20 +244,27 @@ impl Connection {
         self.negotiated.as_ref().map_or(MIN_FRAME_SIZE, |negotiated| negotiated.max_frame_size) as usize - 1
     }
 
-    /// The most bytes of ACKs that HAProxy can have left unread, if all that was written here has been sent; 0 where that does
-    /// not matter.
+    /// How many bytes of `out`, which starts with a whole frame and holds what was written here and not sent yet, can be sent
+    /// now; most often all of it.
     ///
     /// HAProxy from 3.1 never processes another frame of a connection on which it finds its whole buffer (`tune.bufsize`, 16384
-    /// bytes by default) full of what we sent (wire pitfall P1). **While this is above [`unread_limit`](Self::unread_limit),
-    /// send no more than that limit at a time, in whole frames, and give HAProxy time to read in between.** Twenty ACKs of 819
-    /// bytes stay below it. Without pipelining only one ACK can be unread.
-    pub fn max_unread(&self) -> usize {
-        self.books.recent.as_ref().map_or(0, Recent::total)
+    /// bytes by default) full of what we sent (wire pitfall P1). It has 20 requests waiting on a connection at most, so twenty
+    /// ACKs of 819 bytes are never too much; longer ones leave in parts of whole frames. Each NOTIFY that comes proves that an
+    /// ACK was read, and more can be sent. **If none comes, give HAProxy time to read, and then call
+    /// [`assume_read`](Self::assume_read).**
+    #[inline]
+    pub fn sendable(&self, out: &[u8]) -> usize {
+        match &self.books.unread {
+            Some(unread) => unread.sendable(out, self.in_flight()),
+            None => out.len(),
+        }
     }
 
-    /// How many bytes HAProxy can find to read at a time without harm: see [`max_unread`](Self::max_unread). No ACK is longer.
-    pub fn unread_limit(&self) -> usize {
-        self.books.recent.as_ref().map_or(usize::MAX, Recent::limit)
+    /// Takes all that was sent, which is all but `out`, for read: see [`sendable`](Self::sendable).
+    pub fn assume_read(&mut self, out: &[u8]) {
+        if let Some(unread) = &mut self.books.unread {
+            unread.assume_read(out);
+        }
     }
 
     /// Lets the connection end once every NOTIFY that was received has its ACK, one that is received in part included: the
@@ -363,7 +378,7 @@ impl Connection {
         let may_be_mux = !hello.capabilities.contains(Capabilities::ASYNC);
         let pipelining = negotiated.capabilities.contains(Capabilities::PIPELINING);
         self.books.fill_empty_acks = may_be_mux;
-        self.books.recent = (may_be_mux && pipelining).then(|| Recent::new(hello.max_frame_size));
+        self.books.unread = (may_be_mux && pipelining).then(|| Unread::new(hello.max_frame_size));
         self.negotiated = Some(negotiated.clone());
         Ok(Event::Connected(negotiated))
     }

@@ -27,6 +27,9 @@ use crate::{BoxError, Error};
 const MIN_READ: usize = 2 * 1024;
 /// The most that one read takes: about what HAProxy can have under way on one connection.
 const MAX_READ: usize = 64 * 1024;
+/// While so many bytes wait to be sent, no more requests are taken. The answers to all 20 that HAProxy has waiting fit, at
+/// 16 KiB each.
+const MAX_UNSENT: usize = 320 * 1024;
 /// How long to wait for the peer to close after our goodbye, so that the goodbye is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -152,9 +155,12 @@ where
             // An answer may have made room for a request that is in the input already.
             let taken = self.take_input(cx);
             let written = self.poll_write(cx).map_err(Fault::Io)?;
-            taken.map_err(Fault::Peer)?;
-            // A peer that does not read is not read from.
-            ready!(written);
+            let more = taken.map_err(Fault::Peer)?;
+            match written {
+                Poll::Ready(()) if more => continue,
+                Poll::Pending if !self.waits_for_proof() => return Poll::Pending,
+                _ => {}
+            }
             if self.connection.phase() == Phase::Closed {
                 return Poll::Ready(Ok(()));
             }
@@ -179,7 +185,7 @@ where
                 self.out.clear();
                 return Err(Fault::Peer(Error::timeout("the peer did not read its answers in time")));
             }
-            Timer::Pace => self.pace.paused(),
+            Timer::Pace => self.connection.assume_read(&self.out),
             Timer::Request => self.handlers.expire(Instant::now()),
             Timer::Age => self.connection.drain(&mut self.out),
             Timer::Idle if self.connection.in_flight() == 0 => self.connection.drain(&mut self.out),
@@ -205,12 +211,15 @@ where
         }
     }
 
-    /// Handles all complete frames of the input.
-    fn take_input(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        while let Some(event) = self.connection.handle_input(&mut self.input, &mut self.out)? {
-            self.on_event(event, cx);
+    /// Handles the complete frames of the input; gives whether it stopped for answers that are to be sent first.
+    fn take_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        while self.out.len() < MAX_UNSENT {
+            match self.connection.handle_input(&mut self.input, &mut self.out)? {
+                Some(event) => self.on_event(event, cx),
+                None => return Ok(false),
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
@@ -326,6 +335,7 @@ where
                     self.out.advance(written);
                     self.pace.sent(written);
                     self.timers.clear(Timer::Write);
+                    self.timers.clear(Timer::Pace);
                 }
                 Poll::Pending => {
                     self.timers.set_if_unset(Timer::Write, || Instant::now() + self.config.write_timeout);
@@ -334,6 +344,14 @@ where
             }
         }
         Ok(Poll::Ready(()))
+    }
+
+    /// Whether long answers wait for HAProxy to read, which its next request would tell. Otherwise a peer that does not read is
+    /// not read from.
+    fn waits_for_proof(&self) -> bool {
+        self.timers.is_set(Timer::Pace)
+            && self.connection.phase() != Phase::Closed
+            && self.out.len() < MAX_UNSENT
     }
 
     /// Reads one burst; 0 at the end of the stream.

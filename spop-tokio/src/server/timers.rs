@@ -52,6 +52,10 @@ impl Timers {
         self.deadlines[timer as usize] = None;
     }
 
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.deadlines[timer as usize].is_some()
+    }
+
     pub(super) fn set_request_deadline(&mut self, at: Option<Instant>) {
         self.deadlines[Timer::Request as usize] = at;
     }
