@@ -5,8 +5,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bytes::{BufMut, BytesMut};
-
 use crate::error::ArgErrorKind;
 use crate::varint;
 
@@ -106,14 +104,6 @@ impl TypedData<'_> {
             Self::String(Text(bytes)) | Self::Binary(bytes) => bytes,
             _ => &[],
         }
-    }
-
-    /// Appends the value as it stands on the wire.
-    pub(crate) fn put(&self, out: &mut BytesMut) {
-        let mut head = [0; Self::MAX_HEAD];
-        let len = self.write_head(&mut head).unwrap_or_default();
-        out.put_slice(&head[..len]);
-        out.put_slice(self.body());
     }
 
     /// The most that [`write_head`](Self::write_head) writes: an IPv6 address.
@@ -331,6 +321,7 @@ impl<'a, T: Into<Self>> From<Option<T>> for TypedData<'a> {
 /// | `&str`, `String` | STRING that is UTF-8 |
 /// | [`Text`] | STRING |
 /// | `&[u8]`, `Vec<u8>` | BINARY, STRING |
+/// | [`Headers`](crate::http::Headers) | STRING (`req.hdrs`), BINARY (`req.hdrs_bin`) |
 /// | `Option<T>` | NULL as `None`, else as `T` |
 /// | [`TypedData`] | every value |
 pub trait FromTypedData<'a>: Sized {

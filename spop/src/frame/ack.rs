@@ -1,6 +1,6 @@
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
-use super::action::NameRule;
+use super::action::{NameRule, Sink};
 use super::{
     Action, Actions, Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId, OpenFrame, RawFrame, Scope,
 };
@@ -98,14 +98,14 @@ impl<'b> AckWriter<'b> {
     /// Starts an ACK to `id` of at most `max_frame_size` bytes, the length prefix not counted.
     ///
     /// An agent takes it from [`agent::Connection::ack`] instead, which knows the limit and keeps the books.
-    #[inline]
+    #[inline(always)]
     pub fn new(id: NotifyId, max_frame_size: usize, out: &'b mut BytesMut) -> Self {
         let frame = OpenFrame::new(out, FrameHeader::whole(FrameType::ACK, id), max_frame_size);
         Self { frame, names: NameRule::ANY_PREFIX, books: None, id }
     }
 
     /// An ACK that, once finished, strikes `id` off `books`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn for_connection(
         id: NotifyId,
         max_frame_size: usize,
@@ -120,7 +120,7 @@ impl<'b> AckWriter<'b> {
     ///
     /// # Errors
     /// As there, and [`EncodeError::FrameTooBig`] if the action does not fit.
-    #[inline]
+    #[inline(always)]
     pub fn set_var<'v>(
         &mut self,
         scope: Scope,
@@ -129,7 +129,7 @@ impl<'b> AckWriter<'b> {
     ) -> Result<&mut Self, EncodeError> {
         let names = self.names;
         let value = value.into();
-        self.frame.append(|out| names.put_set_var(out, scope, name, value))?;
+        self.frame.append(|frame| names.put_set_var(frame, scope, name, value))?;
         Ok(self)
     }
 
@@ -139,7 +139,7 @@ impl<'b> AckWriter<'b> {
     /// As there, and [`EncodeError::FrameTooBig`] if the action does not fit.
     pub fn unset_var(&mut self, scope: Scope, name: &str) -> Result<&mut Self, EncodeError> {
         let names = self.names;
-        self.frame.append(|out| names.put_unset_var(out, scope, name))?;
+        self.frame.append(|frame| names.put_unset_var(frame, scope, name))?;
         Ok(self)
     }
 
@@ -147,10 +147,10 @@ impl<'b> AckWriter<'b> {
     ///
     /// # Errors
     /// [`EncodeError::FrameTooBig`] if they do not fit.
-    #[inline]
+    #[inline(always)]
     pub fn append(&mut self, actions: &Actions) -> Result<&mut Self, EncodeError> {
-        self.frame.append(|out| {
-            actions.append_to(out);
+        self.frame.append(|frame| {
+            actions.append_to(frame);
             Ok(())
         })?;
         Ok(self)
@@ -170,8 +170,8 @@ impl<'b> AckWriter<'b> {
         };
         if books.fill_empty_acks() && self.frame.is_empty() {
             // A byte of 0 ends the list of actions in every version; if it does not fit, nor does an ACK.
-            let _ = self.frame.append(|out| {
-                out.put_u8(0);
+            let _ = self.frame.append(|frame| {
+                frame.put(&[0]);
                 Ok(())
             });
         }

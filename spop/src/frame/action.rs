@@ -1,7 +1,6 @@
 use alloc::vec::Vec;
 
-use bytes::{BufMut, BytesMut};
-
+use super::OpenFrame;
 use crate::error::EncodeError;
 use crate::typed_data::{Text, TypedData};
 
@@ -145,9 +144,9 @@ impl Actions {
         self.as_bytes().is_empty()
     }
 
-    #[inline]
-    pub(crate) fn append_to(&self, out: &mut BytesMut) {
-        self.buffer.append_to(out);
+    #[inline(always)]
+    pub(crate) fn append_to(&self, frame: &mut OpenFrame<'_>) {
+        self.buffer.append_to(frame);
     }
 
     /// The actions as they stand in the payload of an ACK.
@@ -190,7 +189,7 @@ impl NameRule {
         Self { prefix_len: prefix.len() }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_set_var(
         self,
         out: &mut impl Sink,
@@ -266,11 +265,11 @@ pub(crate) struct Head<'a> {
 
 impl Head<'_> {
     /// What precedes the name, its length included; name; fixed part of the value.
-    const MAX: usize = 4 + NameRule::MAX_FULL_NAME + TypedData::MAX_HEAD;
+    pub(crate) const MAX: usize = 4 + NameRule::MAX_FULL_NAME + TypedData::MAX_HEAD;
 
     /// Writes it at the start of `out` and gives its length; `None` if it does not fit.
     #[inline(always)]
-    fn write(&self, out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn write(&self, out: &mut [u8]) -> Option<usize> {
         let [action, args, scope] = self.start;
         let (head, rest) = out.split_first_chunk_mut()?;
         // The name has been checked, so its length is one byte.
@@ -290,30 +289,6 @@ pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 
     fn put_head(&mut self, head: &Head<'_>);
-}
-
-/// Appends what `write` writes into `N` bytes of room.
-#[inline(always)]
-pub(crate) fn put_in_place<const N: usize>(
-    out: &mut BytesMut,
-    write: impl FnOnce(&mut [u8; N]) -> Option<usize>,
-) {
-    let start = out.len();
-    out.resize(start + N, 0);
-    let len = out.last_chunk_mut().and_then(write).unwrap_or_default();
-    out.truncate(start + len);
-}
-
-impl Sink for BytesMut {
-    #[inline]
-    fn put_head(&mut self, head: &Head<'_>) {
-        put_in_place::<{ Head::MAX }>(self, |room| head.write(room));
-    }
-
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        self.put_slice(bytes);
-    }
 }
 
 const INLINE: usize = 78;
@@ -343,16 +318,15 @@ impl Buffer {
         self.put(&bytes[..len]);
     }
 
-    /// Appends the bytes to `out`. Those inline go with all their room, as that is a move of known size.
-    #[inline]
-    fn append_to(&self, out: &mut BytesMut) {
+    /// Appends the bytes to `frame`. Those inline go with all their room, as that is a move of known size.
+    #[inline(always)]
+    fn append_to(&self, frame: &mut OpenFrame<'_>) {
         match self {
-            Self::Inline { len, bytes } => {
-                let end = out.len() + usize::from(*len);
-                out.put_slice(bytes);
-                out.truncate(end);
-            }
-            Self::Heap(bytes) => out.put_slice(bytes),
+            Self::Inline { len, bytes } => frame.put_in_place(|room| {
+                *room = *bytes;
+                Some(usize::from(*len))
+            }),
+            Self::Heap(bytes) => frame.put(bytes),
         }
     }
 

@@ -73,10 +73,10 @@ impl Disconnect {
         let header = FrameHeader::whole(frame_type, NotifyId::ZERO);
         let mut frame = OpenFrame::new(out, header, u32::MAX as usize);
         // Cannot fail: the items are of bounded size.
-        let _ = frame.append(|out| {
-            put_item(out, STATUS_CODE, self.status.sendable().0);
+        let _ = frame.append(|frame| {
+            put_item(frame, STATUS_CODE, self.status.sendable().0);
             let message = self.message.get(..Self::MAX_MESSAGE).unwrap_or(&self.message);
-            put_item(out, MESSAGE, Text::new(message));
+            put_item(frame, MESSAGE, Text::new(message));
             Ok(())
         });
         frame.finish();

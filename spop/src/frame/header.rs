@@ -1,9 +1,6 @@
 use core::fmt;
 
-use bytes::BytesMut;
-
-use super::action::put_in_place;
-use crate::error::{DecodeError, EncodeError};
+use crate::error::DecodeError;
 use crate::{parse, varint};
 
 /// Size of the length prefix that precedes every frame, in bytes. It does not count itself, and `max-frame-size` does
@@ -140,7 +137,7 @@ impl FrameHeader {
 
     /// Writes the header at the start of `out` and gives its length; `None` if it does not fit.
     #[inline(always)]
-    fn write(self, out: &mut [u8]) -> Option<usize> {
+    pub(super) fn write(self, out: &mut [u8]) -> Option<usize> {
         let (start, rest) = out.split_first_chunk_mut()?;
         let [a, b, c, d] = self.flags.sendable().0.to_be_bytes();
         *start = [self.frame_type.0, a, b, c, d];
@@ -150,93 +147,7 @@ impl FrameHeader {
     }
 
     /// Type, flags and two ids.
-    const MAX: usize = 5 + 2 * varint::MAX_LEN;
-}
-
-/// A frame being written at the end of a buffer: its length goes in last, and unless that happens, drop takes back
-/// all that was written.
-#[derive(Debug)]
-pub(crate) struct OpenFrame<'b> {
-    out: &'b mut BytesMut,
-    start: usize,
-    header_len: usize,
-    max: usize,
-}
-
-impl<'b> OpenFrame<'b> {
-    /// Starts a frame of at most `max` bytes, the length prefix not counted.
-    #[inline]
-    pub(crate) fn new(out: &'b mut BytesMut, header: FrameHeader, max: usize) -> Self {
-        let start = out.len();
-        put_in_place::<{ LENGTH_PREFIX + FrameHeader::MAX }>(out, |room| {
-            let (prefix, rest) = room.split_first_chunk_mut()?;
-            // A length no peer accepts, should these bytes ever leave.
-            *prefix = u32::MAX.to_be_bytes();
-            Some(prefix.len() + header.write(rest)?)
-        });
-        let header_len = out.len() - start - LENGTH_PREFIX;
-        // What the length prefix can say.
-        let max = max.min(u32::MAX as usize);
-        Self { out, start, header_len, max }
-    }
-
-    /// Lets `write` append to the frame; if that fails or the frame grows past its limit, nothing of it stays.
-    #[inline]
-    pub(crate) fn append(
-        &mut self,
-        write: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        let before = self.out.len();
-        let result = match write(self.out) {
-            Ok(()) if self.len() > self.max => Err(EncodeError::FrameTooBig { max: self.max }),
-            result => result,
-        };
-        if result.is_err() {
-            self.out.truncate(before);
-        }
-        result
-    }
-
-    /// Length of the frame so far, the prefix not counted.
-    pub(crate) fn len(&self) -> usize {
-        self.out.len() - self.start - LENGTH_PREFIX
-    }
-
-    /// How many more bytes fit.
-    pub(crate) fn remaining(&self) -> usize {
-        self.max.saturating_sub(self.len())
-    }
-
-    /// What was written so far, the header included, to set a count in it.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.out[self.start + LENGTH_PREFIX..]
-    }
-
-    /// Where the frame starts in the buffer.
-    pub(crate) fn start(&self) -> usize {
-        self.start
-    }
-
-    /// Whether the frame has no payload.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == self.header_len
-    }
-
-    /// Writes the length: the frame stays. Returns the buffer, for what is to follow.
-    #[inline]
-    pub(crate) fn finish(&mut self) -> &mut BytesMut {
-        let prefix = (self.len() as u32).to_be_bytes();
-        self.out[self.start..self.start + LENGTH_PREFIX].copy_from_slice(&prefix);
-        // Nothing is that long: drop takes nothing back from now on.
-        self.start = usize::MAX;
-        self.out
-    }
-}
-
-impl Drop for OpenFrame<'_> {
-    fn drop(&mut self) {
-        self.out.truncate(self.start);
-    }
+    pub(super) const MAX: usize = 5 + 2 * varint::MAX_LEN;
 }
 
 #[cfg(test)]

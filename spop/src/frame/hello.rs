@@ -80,16 +80,16 @@ impl HaproxyHello {
     pub fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
         let header = FrameHeader::whole(FrameType::HAPROXY_HELLO, NotifyId::ZERO);
         let mut frame = OpenFrame::new(out, header, self.max_frame_size as usize);
-        frame.append(|out| {
+        frame.append(|frame| {
             let versions: Vec<_> = self.supported_versions.iter().map(|v| alloc::format!("{v}")).collect();
-            put_item(out, SUPPORTED_VERSIONS, &versions.join(","));
-            put_item(out, MAX_FRAME_SIZE, self.max_frame_size);
-            put_item(out, CAPABILITIES, &self.capabilities.to_list());
+            put_item(frame, SUPPORTED_VERSIONS, &versions.join(","));
+            put_item(frame, MAX_FRAME_SIZE, self.max_frame_size);
+            put_item(frame, CAPABILITIES, &self.capabilities.to_list());
             if let Some(engine_id) = &self.engine_id {
-                put_item(out, ENGINE_ID, crate::Text::new(engine_id));
+                put_item(frame, ENGINE_ID, crate::Text::new(engine_id));
             }
             if self.healthcheck {
-                put_item(out, HEALTHCHECK, true);
+                put_item(frame, HEALTHCHECK, true);
             }
             Ok(())
         })?;
@@ -145,13 +145,13 @@ impl AgentHello {
         let header = FrameHeader::whole(FrameType::AGENT_HELLO, NotifyId::ZERO);
         let mut frame = OpenFrame::new(out, header, u32::MAX as usize);
         // Cannot fail: the items are of bounded size.
-        let _ = frame.append(|out| {
-            put_item(out, VERSION, &alloc::format!("{}", self.version));
+        let _ = frame.append(|frame| {
+            put_item(frame, VERSION, &alloc::format!("{}", self.version));
             if let Some(size) = self.max_frame_size {
-                put_item(out, MAX_FRAME_SIZE, size);
+                put_item(frame, MAX_FRAME_SIZE, size);
             }
             if let Some(capabilities) = self.capabilities {
-                put_item(out, CAPABILITIES, &capabilities.to_list());
+                put_item(frame, CAPABILITIES, &capabilities.to_list());
             }
             Ok(())
         });

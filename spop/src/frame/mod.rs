@@ -6,17 +6,19 @@ mod disconnect;
 mod header;
 mod hello;
 mod notify;
+mod open;
 
 pub use ack::{Ack, AckActions, AckWriter};
 pub(crate) use action::NameRule;
 pub use action::{Action, Actions, Scope};
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 pub use disconnect::Disconnect;
-pub(crate) use header::OpenFrame;
 pub use header::{Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId};
 pub use hello::{AgentHello, HaproxyHello};
 pub use notify::{Arg, Args, Message, Messages, Notify, NotifyWriter};
+pub(crate) use open::OpenFrame;
 
+use self::action::Sink;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::{parse, varint};
 
@@ -170,8 +172,8 @@ impl<B: AsRef<[u8]>> RawFrame<B> {
 
     fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
         let mut frame = OpenFrame::new(out, self.header, u32::MAX as usize);
-        frame.append(|out| {
-            out.put_slice(self.payload());
+        frame.append(|frame| {
+            frame.put(self.payload());
             Ok(())
         })?;
         frame.finish();
@@ -228,16 +230,25 @@ impl<B: AsRef<[u8]>> RawFrame<B> {
 
 /// Appends a varint and `bytes`.
 #[inline]
-fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
-    let mut buffer = [0; varint::MAX_LEN];
-    out.put_slice(varint::encode(bytes.len() as u64, &mut buffer));
-    out.put_slice(bytes);
+fn put_bytes(frame: &mut OpenFrame<'_>, bytes: &[u8]) {
+    frame.put_in_place::<{ varint::MAX_LEN }>(|room| varint::write(bytes.len() as u64, room));
+    frame.put(bytes);
+}
+
+/// Appends a value.
+#[inline]
+fn put_value(frame: &mut OpenFrame<'_>, value: &crate::TypedData<'_>) {
+    frame.put_in_place::<{ crate::TypedData::MAX_HEAD }>(|room| value.write_head(room));
+    let body = value.body();
+    if !body.is_empty() {
+        frame.put(body);
+    }
 }
 
 /// Appends one item of a KV-LIST.
-fn put_item<'a>(out: &mut BytesMut, name: &str, value: impl Into<crate::TypedData<'a>>) {
-    put_bytes(out, name.as_bytes());
-    value.into().put(out);
+fn put_item<'a>(frame: &mut OpenFrame<'_>, name: &str, value: impl Into<crate::TypedData<'a>>) {
+    put_bytes(frame, name.as_bytes());
+    put_value(frame, &value.into());
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 use core::iter::FusedIterator;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
-use super::{Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId, OpenFrame, RawFrame, put_bytes};
+use super::action::Sink;
+use super::{
+    Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId, OpenFrame, RawFrame, put_bytes, put_value,
+};
 use crate::error::{ArgError, ArgErrorKind, DecodeError, EncodeError};
 use crate::typed_data::{FromTypedData, Text, TypedData};
 use crate::{haproxy, parse};
@@ -247,9 +250,9 @@ impl<'b> NotifyWriter<'b> {
         if name.is_empty() {
             return Err(EncodeError::EmptyMessageName);
         }
-        self.frame.append(|out| {
-            put_bytes(out, name.as_bytes());
-            out.put_u8(0);
+        self.frame.append(|frame| {
+            put_bytes(frame, name.as_bytes());
+            frame.put(&[0]);
             Ok(())
         })?;
         self.count_at = Some(self.frame.len() - 1);
@@ -264,9 +267,9 @@ impl<'b> NotifyWriter<'b> {
         let count_at = self.count_at.ok_or(EncodeError::ArgWithoutMessage)?;
         let count = self.frame.bytes_mut()[count_at].checked_add(1).ok_or(EncodeError::TooManyArgs)?;
         let value = value.into();
-        self.frame.append(|out| {
-            put_bytes(out, name.as_bytes());
-            value.put(out);
+        self.frame.append(|frame| {
+            put_bytes(frame, name.as_bytes());
+            put_value(frame, &value);
             Ok(())
         })?;
         self.frame.bytes_mut()[count_at] = count;
@@ -279,8 +282,8 @@ impl<'b> NotifyWriter<'b> {
     /// If they do not fit; the frame is unchanged then.
     pub fn payload(&mut self, bytes: &[u8]) -> Result<&mut Self, EncodeError> {
         self.count_at = None;
-        self.frame.append(|out| {
-            out.put_slice(bytes);
+        self.frame.append(|frame| {
+            frame.put(bytes);
             Ok(())
         })?;
         Ok(self)
@@ -313,8 +316,8 @@ fn fragment(id: NotifyId, max: usize, start: usize, out: &mut BytesMut) {
         let flags = if slices.peek().is_none() { Flags::FIN } else { Flags::NONE };
         let mut frame = OpenFrame::new(out, FrameHeader { frame_type, flags, id }, max);
         // Cannot fail: the slice was cut to fit.
-        let _ = frame.append(|out| {
-            out.put_slice(slice);
+        let _ = frame.append(|frame| {
+            frame.put(slice);
             Ok(())
         });
         frame.finish();
