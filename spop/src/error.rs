@@ -2,11 +2,13 @@
 //! ([`EncodeError`]), the order of calls ([`UsageError`]), or an argument that is not what a handler wants
 //! ([`ArgError`]).
 
-use alloc::boxed::Box;
+mod arg;
+
 use core::fmt;
 
+pub use arg::{ArgError, ArgErrorKind};
+
 use crate::frame::{FrameType, NotifyId};
-use crate::typed_data::DataType;
 use crate::{Phase, Status};
 
 /// A frame that is not what SPOE.txt says: what is wrong, and where.
@@ -335,78 +337,6 @@ impl fmt::Display for AckError {
 }
 
 impl core::error::Error for AckError {}
-
-/// An argument of a message that is not what the handler asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArgError {
-    message: Box<str>,
-    arg: Box<str>,
-    kind: ArgErrorKind,
-}
-
-/// What is wrong with an argument.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArgErrorKind {
-    /// The message has no such argument.
-    Missing,
-    /// The value has another type; NULL is what HAProxy sends for a sample that gave nothing.
-    WrongType {
-        /// What was asked for.
-        want: &'static str,
-        /// What HAProxy sent.
-        got: DataType,
-    },
-    /// The integer does not fit the type asked for.
-    OutOfRange {
-        /// What was asked for.
-        want: &'static str,
-    },
-    /// The string is not UTF-8; ask for bytes or [`Text`](crate::Text) instead.
-    NotUtf8,
-}
-
-impl ArgError {
-    /// `arg` is the name, or for an unnamed argument its position.
-    #[cold]
-    pub(crate) fn new(message: impl fmt::Display, arg: impl fmt::Display, kind: ArgErrorKind) -> Self {
-        Self { message: alloc::format!("{message}").into(), arg: alloc::format!("{arg}").into(), kind }
-    }
-
-    /// Name of the message, lossy where it is not UTF-8.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Name of the argument, lossy where it is not UTF-8; `#2` for the third by position.
-    pub fn arg(&self) -> &str {
-        &self.arg
-    }
-
-    /// What is wrong with it.
-    pub fn kind(&self) -> ArgErrorKind {
-        self.kind
-    }
-}
-
-impl fmt::Display for ArgErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("missing"),
-            Self::WrongType { want, got } => write!(f, "want {want}, got {got}"),
-            Self::OutOfRange { want } => write!(f, "does not fit {want}"),
-            Self::NotUtf8 => f.write_str("not UTF-8"),
-        }
-    }
-}
-
-impl fmt::Display for ArgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "message {}, argument {}: {}", self.message, self.arg, self.kind)
-    }
-}
-
-impl core::error::Error for ArgError {}
 
 #[cfg(test)]
 mod tests {

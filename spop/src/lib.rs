@@ -19,7 +19,8 @@
 //! - [`agent::Connection`] and [`haproxy::Connection`] are the two sides of a connection as state machines. They own no
 //!   socket, no clock and no buffer. For a server that drives one, see the crate `spop-tokio`.
 //! - [`Notify`] and [`Ack`] are views over the bytes they came in: checked once, whole, then walked without failing,
-//!   allocating or copying. [`TypedData`] is one value, [`Text`] bytes that are meant as text.
+//!   allocating or copying. [`TypedData`] is one value, [`Text`] bytes that are meant as text, [`http::Headers`] the headers
+//!   of a request.
 //! - [`Actions`] and [`AckWriter`] build answers; a name that HAProxy would drop without a word is an error.
 //! - [`Frame`] is any frame, for tools.
 //!
@@ -115,11 +116,14 @@ extern crate alloc;
 
 pub mod agent;
 mod capability;
+#[cfg(feature = "serde")]
+mod de;
 mod decoder;
 mod error;
 mod fragments;
 mod frame;
 pub mod haproxy;
+pub mod http;
 mod negotiation;
 mod parse;
 mod skim;

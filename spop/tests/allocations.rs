@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use bytes::BytesMut;
 use spop::agent::{Config, Connection, Event};
 use spop::haproxy::{self, Engine};
+use spop::http::Headers;
 use spop::{Ack, AckWriter, Actions, LENGTH_PREFIX, Notify, NotifyId, NotifyWriter, Scope};
 
 const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
@@ -60,6 +61,19 @@ fn parsing_and_walking_a_notify_allocates_nothing() {
         black_box(message.get::<bool>("tls").unwrap());
         black_box(message.get::<Option<&str>>("sni").unwrap());
         black_box(notify.message("log").unwrap().nth::<&[u8]>(0).unwrap());
+    });
+}
+
+#[test]
+fn walking_headers_allocates_nothing() {
+    let text = Headers::text(b"host: example.org\r\nno header\r\ncookie: a=1\r\ncookie: b=2\r\n\r\n");
+    let binary = Headers::binary(b"\x04host\x0bexample.org\x06cookie\x03a=1\x06cookie\x03b=2\0\0");
+    assert_allocates(0, || {
+        for headers in [text, binary] {
+            assert_eq!(headers.iter().count(), 3);
+            assert_eq!(headers.get_all("Cookie").count(), 2);
+            black_box(headers.skipped());
+        }
     });
 }
 

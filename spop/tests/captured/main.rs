@@ -5,6 +5,7 @@
 mod corpus;
 mod decode;
 mod encode;
+mod headers;
 mod replay;
 mod sweep;
 mod value;
