@@ -188,7 +188,7 @@ async fn a_peer_that_is_gone_when_it_is_answered_is_a_normal_end() {
     haproxy.ask("m").await;
     let call = calls.next().await;
     drop(haproxy);
-    // At the cap nothing is read, so only the write can tell.
+    // Handlers are looked at before the stream, so the write is the first to tell.
     call.echo();
     assert_eq!(ended(serving).await.unwrap(), 0);
 }

@@ -304,3 +304,12 @@ async fn a_future_that_panics_in_drop_when_its_time_is_over_is_answered_with_tim
         assert_eq!(failure_of(&ack), "timeout");
     }
 }
+
+#[tokio::test]
+async fn a_fallback_that_panics_is_replaced_by_the_default_and_nobody_else_notices() {
+    let mut haproxy = haproxy(|server| server.on_failure(|_| panic!("a fallback's panic"))).await;
+    let ids = haproxy.ask_all(&["late-before", "error", "late-error", "late-after"]).await;
+    let acks = haproxy.acks(&ids).await;
+    assert_eq!([&acks[1], &acks[2]].map(failure_of), ["error", "error"]);
+    assert_eq!([&acks[0], &acks[3]].map(name_of), ["late-before", "late-after"]);
+}

@@ -118,16 +118,31 @@ async fn a_handler_that_wakes_itself_again_and_again_does_not_hold_its_neighbour
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_in_flight_cap_no_handler_starts_and_nothing_is_read() {
+async fn at_the_in_flight_cap_no_handler_starts_and_little_is_read() {
     let (server, mut calls) = held();
     let (io, _serving) = serve(server.max_in_flight(2), 64);
     let mut haproxy = Haproxy::connect(io).await;
     haproxy.ask_all(&["a", "b"]).await;
     let _at_work = calls.take(2).await;
-    let more: Vec<_> = (0..16).map(|_| haproxy.notify("more").1).collect();
-    let stuck = tokio::time::timeout(Duration::from_secs(5), haproxy.io.write_all(&more.concat())).await;
+    // More than HAProxy has under way on a connection, most often.
+    let more = haproxy.notify("more").1.repeat(200_000);
+    let stuck = tokio::time::timeout(Duration::from_secs(5), haproxy.io.write_all(&more)).await;
     assert!(stuck.is_err(), "all of it was read");
     assert!(calls.is_empty());
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_at_the_in_flight_cap_is_noticed() {
+    let (server, mut calls) = held();
+    let (io, serving) = serve(server.max_in_flight(2), 1 << 16);
+    let mut haproxy = Haproxy::connect(io).await;
+    haproxy.ask_all(&names(WINDOW)).await;
+    let mut at_work = calls.take(2).await;
+    drop(haproxy);
+    for call in &mut at_work {
+        call.dropped().await;
+    }
+    assert_eq!(support::ended(serving).await.unwrap(), 2, "requests without an answer");
 }
 
 #[tokio::test]

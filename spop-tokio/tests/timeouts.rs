@@ -142,17 +142,21 @@ async fn a_peer_that_does_not_read_is_not_read_from() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_connection_without_a_request_ends_at_its_age() {
-    let start = Instant::now();
-    let (io, serving) = serve(Server::new(echo()).max_connection_age(4 * SECOND), 1 << 16);
-    let mut haproxy = Haproxy::connect(io).await;
-    sleep(3 * SECOND).await;
-    haproxy.ask("m").await;
-    haproxy.ack().await;
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
-    assert_eq!(tenths(start), 40);
-    drop(haproxy);
-    assert_eq!(ended(serving).await.unwrap(), 0);
+async fn an_old_connection_that_is_quiet_ends_at_its_age_and_up_to_a_tenth_of_it_earlier() {
+    let mut ages = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        let (io, serving) = serve(Server::new(echo()).max_connection_age(100 * SECOND), 1 << 16);
+        let mut haproxy = Haproxy::connect(io).await;
+        sleep(3 * SECOND).await;
+        assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+        let age = start.elapsed().as_millis();
+        assert!((90_000..=100_010).contains(&age), "{age}");
+        ages.insert(age);
+        drop(haproxy);
+        assert_eq!(ended(serving).await.unwrap(), 0);
+    }
+    assert!(ages.len() > 10, "all end together: {ages:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,10 +171,26 @@ async fn an_old_connection_ends_with_the_last_answer_that_is_due() {
     writes.take();
     call.echo();
     let frames = haproxy.rest().await;
-    assert!(matches!(frames[..], [Frame::Ack(_), Frame::AgentDisconnect(_)]), "{frames:?}");
+    assert!(matches!(frames[..], [.., Frame::Ack(_), Frame::AgentDisconnect(_)]), "{frames:?}");
     assert_eq!(writes.take().len(), 1);
     drop(haproxy);
     assert_eq!(ended(serving).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_whose_request_goes_on_ends_at_the_drain_timeout() {
+    let (server, mut calls) = held();
+    let server = server.max_connection_age(4 * SECOND).drain_timeout(2 * SECOND);
+    let (io, serving) = serve(server, 1 << 16);
+    let start = Instant::now();
+    let mut haproxy = Haproxy::connect(io).await;
+    haproxy.ask("m").await;
+    let _call = calls.next().await;
+    assert_eq!(support::failure_of(&haproxy.ack().await), "shutdown");
+    assert!((56..=60).contains(&tenths(start)), "{:?}", start.elapsed());
+    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    drop(haproxy);
+    assert_eq!(ended(serving).await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]

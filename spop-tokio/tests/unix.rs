@@ -60,6 +60,30 @@ async fn an_address_with_unix_in_front_is_a_path() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_abstract_address_is_what_haproxy_calls_so() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+
+    let name = format!("spop-test-{}", std::process::id());
+    let mut filled = name.clone().into_bytes();
+    filled.resize(107, 0);
+    for (address, shown, connect_to) in [
+        (format!("abns@{name}"), format!("abns@{name}"), filled),
+        (format!("abnsz@{name}"), format!("abnsz@{name}"), name.clone().into_bytes()),
+        (format!("unix:@{name}"), format!("abnsz@{name}"), name.clone().into_bytes()),
+    ] {
+        let mut listener = SocketListener::bind(&address).await.unwrap();
+        assert_eq!(listener.to_string(), shown);
+        let error = SocketListener::bind(&address).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}");
+        assert!(error.to_string().contains(&address), "{error}");
+        let _peer = UnixStream::connect_addr(&SocketAddr::from_abstract_name(connect_to).unwrap()).unwrap();
+        assert_eq!(soon(listener.accept()).await.1, Peer::Unix);
+    }
+}
+
 #[tokio::test]
 async fn the_peer_is_a_unix_one() {
     let (_directory, path) = place();
@@ -114,6 +138,56 @@ async fn a_socket_somebody_listens_at_is_refused_and_goes_on_working() {
     let error = SocketListener::bind_unix(&path, None).unwrap_err();
     explained(&error, ErrorKind::AddrInUse, &path, "another process listens at it: stop that one");
     ask(&path).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_is_taken_over_is_never_without_a_listener_and_stays_with_the_new_one() {
+    let (directory, path) = place();
+    let old = serve(SocketListener::bind_unix(&path, None).unwrap());
+    let mut haproxy = Haproxy::connect(soon(UnixStream::connect(&path)).await.unwrap()).await;
+    let new = SocketListener::take_over_unix(&path, Some(0o660)).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    // Not accepted yet, but not refused.
+    let waiting = soon(UnixStream::connect(&path)).await.unwrap();
+    haproxy.ask("old").await;
+    assert_eq!(name_of(&haproxy.ack().await), "old");
+    old.abort();
+    assert!(soon(old).await.unwrap_err().is_cancelled());
+    assert_eq!(names_in(directory.path()), ["agent.sock"]);
+    let new = serve(new);
+    let mut haproxy = Haproxy::connect(waiting).await;
+    haproxy.ask("new").await;
+    assert_eq!(name_of(&haproxy.ack().await), "new");
+    new.abort();
+    assert!(soon(new).await.unwrap_err().is_cancelled());
+    assert!(names_in(directory.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_listener_knows_when_another_one_has_taken_its_place() {
+    let (_directory, path) = place();
+    let old = SocketListener::bind_unix(&path, None).unwrap();
+    assert!(!old.is_taken_over());
+    let new = SocketListener::take_over_unix(&path, None).unwrap();
+    assert!(old.is_taken_over() && !new.is_taken_over());
+}
+
+#[tokio::test]
+async fn nothing_or_a_dead_socket_is_taken_over_too() {
+    let (_directory, path) = place();
+    drop(SocketListener::take_over_unix(&path, None).unwrap());
+    drop(UnixListener::bind(&path).unwrap());
+    serve(SocketListener::take_over_unix(&path, None).unwrap());
+    ask(&path).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_not_taken_over() {
+    let (_directory, path) = place();
+    fs::write(&path, "precious").unwrap();
+    let error = SocketListener::take_over_unix(&path, None).unwrap_err();
+    explained(&error, ErrorKind::AddrInUse, &path, "no socket: remove it");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 
 #[tokio::test]

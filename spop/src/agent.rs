@@ -1,6 +1,7 @@
 //! The agent's side of a connection.
 
 mod config;
+mod drain;
 mod unread;
 
 use alloc::vec::Vec;
@@ -52,7 +53,8 @@ pub enum Event {
 ///    leads there too; the DISCONNECT that says why is in `out` already.
 /// 6. When the peer closes, call [`handle_eof`](Self::handle_eof). That, and a reset, is how HAProxy from 3.1 ends idle
 ///    connections: nothing is wrong then.
-/// 7. To stop, call [`drain`](Self::drain), or [`disconnect`](Self::disconnect) to stop at once.
+/// 7. To stop, call [`drain`](Self::drain), under load after [`stop_pipelining`](Self::stop_pipelining), or
+///    [`disconnect`](Self::disconnect) to stop at once.
 ///
 /// **Ids are HAProxy's: they mean something on their own connection only**, and an ACK with ids that did not come on this
 /// very connection makes HAProxy from 3.1 lose every request on it. So an ACK can only be written here.
@@ -81,6 +83,7 @@ pub struct Connection {
     decoder: FrameDecoder,
     fragments: Fragments,
     negotiated: Option<Negotiated>,
+    fail_health_check: bool,
     books: Books,
 }
 
@@ -152,6 +155,7 @@ impl Connection {
             decoder: FrameDecoder::new(config.max_frame_size),
             fragments: Fragments::new(config.fragments),
             negotiated: None,
+            fail_health_check: false,
             books: Books {
                 phase: Phase::Hello,
                 in_flight: Vec::new(),
@@ -267,33 +271,6 @@ impl Connection {
         }
     }
 
-    /// Lets the connection end once every NOTIFY that was received has its ACK, one that is received in part included: the
-    /// AGENT-DISCONNECT follows the last one at once. NOTIFYs that come until then are taken as before. If HAProxy keeps them
-    /// coming, or never sends the rest, that is never: give it a time, then [`disconnect`](Self::disconnect).
-    pub fn drain(&mut self, out: &mut BytesMut) {
-        match self.phase() {
-            Phase::Running => {
-                self.books.phase = Phase::Draining;
-                self.books.end_drain(out);
-            }
-            Phase::Draining => {}
-            Phase::Hello | Phase::Closed => self.disconnect(Status::NORMAL, "", out),
-        }
-    }
-
-    /// Appends an AGENT-DISCONNECT and ends the connection; does nothing if it has ended. HAProxy fails the requests in
-    /// flight at once, with 256 plus `status`, or with 257 for [`Status::NORMAL`]. An empty `why` stands for HAProxy's own
-    /// text.
-    ///
-    /// Close right after sending it: HAProxy does not answer.
-    pub fn disconnect(&mut self, status: Status, why: &str, out: &mut BytesMut) {
-        let mut disconnect = Disconnect::new(status);
-        if !why.is_empty() {
-            disconnect.message = why.into();
-        }
-        self.books.disconnect(&disconnect, out);
-    }
-
     /// Where the connection stands.
     #[inline]
     pub fn phase(&self) -> Phase {
@@ -365,6 +342,11 @@ impl Connection {
             capabilities: hello.capabilities & self.config.capabilities,
             engine_id: hello.engine_id,
         };
+        if hello.healthcheck && self.fail_health_check {
+            // A status that no version can take for a success.
+            self.disconnect(Status::UNKNOWN, "the agent is about to stop", out);
+            return Ok(Event::HealthCheck);
+        }
         if hello.healthcheck {
             // With a small tune.bufsize HAProxy from 3.1 refuses the very size it offers in a check; the smallest passes.
             agent_hello(&negotiated, MIN_FRAME_SIZE, negotiated.capabilities).encode(out);

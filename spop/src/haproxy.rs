@@ -300,6 +300,9 @@ impl Connection {
             (Phase::Hello, frame_type) => {
                 Err(ProtocolError::UnexpectedFrame { frame_type, phase: self.phase })
             }
+            (Phase::Running, FrameType::AGENT_HELLO) if self.config.engine == Engine::Mux => {
+                self.second_hello(&AgentHello::parse(&frame)?).map(|()| Some(None))
+            }
             (Phase::Running, FrameType::ACK) => self.ack(Ack::parse(frame)?).map(|event| Some(Some(event))),
             _ => Ok(Some(None)),
         }
@@ -339,6 +342,16 @@ impl Connection {
             self.config.engine == Engine::Applet && capabilities.contains(Capabilities::FRAGMENTATION);
         self.negotiated = Some(negotiated.clone());
         Ok(Event::Connected(negotiated))
+    }
+
+    /// HAProxy from 3.1 reads it like the first one. Pipelining can be lost that way, and not be won again.
+    fn second_hello(&mut self, hello: &AgentHello) -> Result<(), ProtocolError> {
+        let before = self.negotiated.as_ref().map(|negotiated| negotiated.capabilities);
+        self.agent_hello(hello)?;
+        if let (Some(before), Some(now)) = (before, &mut self.negotiated) {
+            now.capabilities = now.capabilities & before;
+        }
+        Ok(())
     }
 
     fn ack(&mut self, ack: Ack<Bytes>) -> Result<Event, ProtocolError> {

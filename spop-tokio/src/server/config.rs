@@ -19,6 +19,7 @@ pub(super) struct Config {
     pub(super) request_timeout: Option<Duration>,
     pub(super) max_connection_age: Option<Duration>,
     pub(super) drain_timeout: Duration,
+    pub(super) drain_checks: u32,
     pub(super) on_failure: Arc<dyn Fn(&Failure) -> Actions + Send + Sync>,
 }
 
@@ -34,6 +35,7 @@ impl Default for Config {
             request_timeout: Some(Duration::from_millis(500)),
             max_connection_age: None,
             drain_timeout: Duration::from_secs(10),
+            drain_checks: 3,
             on_failure: Arc::new(Failure::default_actions),
         }
     }
@@ -51,6 +53,7 @@ impl fmt::Debug for Config {
             .field("request_timeout", &self.request_timeout)
             .field("max_connection_age", &self.max_connection_age)
             .field("drain_timeout", &self.drain_timeout)
+            .field("drain_checks", &self.drain_checks)
             .finish_non_exhaustive()
     }
 }
@@ -80,10 +83,12 @@ pub enum FailureKind {
     TooBig,
     /// The messages of the NOTIFY cannot be read.
     Malformed,
+    /// The handler was still at work when [`Server::drain_timeout`] was over.
+    Shutdown,
 }
 
 impl FailureKind {
-    /// The word of the default fallback: `error`, `panic`, `timeout`, `overload`, `too-big` or `malformed`.
+    /// The word of the default fallback: `error`, `panic`, `timeout`, `overload`, `too-big`, `malformed` or `shutdown`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -92,6 +97,7 @@ impl FailureKind {
             Self::Overload => "overload",
             Self::TooBig => "too-big",
             Self::Malformed => "malformed",
+            Self::Shutdown => "shutdown",
         }
     }
 }
@@ -119,7 +125,7 @@ impl Failure {
     }
 
     /// Sets `txn.<var-prefix>.failure` to the kind's word.
-    fn default_actions(&self) -> Actions {
+    pub(super) fn default_actions(&self) -> Actions {
         let mut actions = Actions::new();
         // Cannot fail: the name is short and plain.
         let _ = actions.set_var(Scope::Transaction, "failure", self.kind.as_str());
@@ -219,22 +225,40 @@ impl<S> Server<S> {
         self
     }
 
-    /// How long a connection may live; default `None`, for ever. Then it ends after the last answer that is due.
+    /// How long a connection may live; default `None`, for ever. It ends up to a tenth of the time earlier, each connection
+    /// at another moment, and as in a [graceful shutdown](crate::Serve::with_graceful_shutdown): with the answer to its last
+    /// request, or once it is quiet, and at the latest [`drain_timeout`](Self::drain_timeout) later.
     ///
-    /// For agents behind a balancer that only looks at new connections. HAProxy may have sent another request meanwhile,
-    /// which fails: prefer to leave it out.
+    /// For agents behind a balancer that only looks at new connections; HAProxy itself has no need of it. Up to HAProxy
+    /// 3.0 with `option pipelining` another request may be under way at that moment, which fails.
     #[must_use]
     pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.config.max_connection_age = age.into();
         self
     }
 
-    /// How long a graceful shutdown may take; default 10 s. Then all connections are dropped, answered or not.
+    /// How long a graceful shutdown may take; default 10 s. Then requests that are still at work get the fallback answer
+    /// of [`on_failure`](Self::on_failure), as [`FailureKind::Shutdown`], and all connections are closed, within two
+    /// seconds more.
     ///
-    /// Keep it above the longest handler, and below the time a supervisor gives the process to stop.
+    /// Two thirds of it at most go to failing health checks, see [`drain_checks`](Self::drain_checks): with HAProxy's
+    /// default `inter 2s` and `fall 3` these take 6 s. Keep it below the time that a supervisor gives the process to stop.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.config.drain_timeout = timeout;
+        self
+    }
+
+    /// How many health checks a graceful shutdown fails before anything else ends; default 3, which is HAProxy's default
+    /// `fall`. Set it to the `fall` of the `server` line, times the number of HAProxy processes that check this agent; 0
+    /// is to fail none.
+    ///
+    /// HAProxy from 3.1 uses other servers as soon as this one is DOWN, and HAProxy up to 3.0 opens no more connections to
+    /// it. Until then nothing changes for it, as a connection that is refused costs it seconds. If no health check
+    /// (`option spop-check`) has come lately, none is waited for.
+    #[must_use]
+    pub fn drain_checks(mut self, checks: u32) -> Self {
+        self.config.drain_checks = checks;
         self
     }
 

@@ -1,25 +1,28 @@
 //! One connection: reads a burst, starts its handlers, sends all answers that are ready in one write.
 
+mod answers;
+mod drain;
+mod stream;
+
 use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use spop::agent::{Connection, Event};
-use spop::{AckError, Actions, DecodeErrorKind, NotifyId, Phase, Status};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Duration, Instant, timeout};
-use tokio_util::io::poll_read_buf;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use spop::{Actions, DecodeErrorKind, Phase, Status};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Duration, Instant};
 
-use super::config::{Config, Failure, FailureKind};
-use super::handlers::{Handlers, Outcome};
+use self::drain::Drain;
+use super::config::{Config, FailureKind};
+use super::handlers::Handlers;
 use super::pace::Pace;
+use super::shutdown::Signal;
 use super::timers::{Timer, Timers};
-use crate::log::{debug, warning};
-use crate::router::{Overload, Partial};
+use crate::log::debug;
 use crate::service::{ConnectionInfo, Peer, Request};
 use crate::{BoxError, Error};
 
@@ -51,7 +54,21 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     read_more: bool,
     pace: Pace,
     timers: Timers,
-    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Something has come since `Timer::Quiet` was set.
+    busy: bool,
+    signal: Signal,
+    drain: Drain,
+    /// The requests that got the fallback because the time for the drain was over.
+    cut: usize,
+    /// A health check, and whether it was passed.
+    check: Option<bool>,
+}
+
+/// How a connection ended.
+pub(super) struct End {
+    /// Requests that were left without an answer of their handlers.
+    pub(super) unanswered: usize,
+    pub(super) result: Result<(), Error>,
 }
 
 /// Why a connection ended that did not end well.
@@ -75,13 +92,13 @@ where
         config: &'c Config,
         call: C,
         handlers: Handlers<'c, F>,
-        shutdown: WaitForCancellationFutureOwned,
+        signal: Signal,
     ) -> Self {
         let now = Instant::now();
         let mut timers = Timers::new();
         timers.set(Timer::Hello, now + config.hello_timeout);
         if let Some(age) = config.max_connection_age {
-            timers.set(Timer::Age, now + age);
+            timers.set(Timer::Age, now + jittered(age));
         }
         Self {
             io,
@@ -96,21 +113,25 @@ where
             read_more: false,
             pace: Pace::default(),
             timers,
-            shutdown: Box::pin(shutdown),
+            busy: false,
+            signal,
+            drain: Drain::No,
+            cut: 0,
+            check: None,
             config,
         }
     }
 
-    /// Runs until the connection has ended; gives how many requests were left without an answer.
-    pub(super) async fn run(mut self) -> Result<usize, Error> {
+    /// Runs until the connection has ended.
+    pub(super) async fn run(mut self) -> End {
         let result = poll_fn(|cx| self.poll(cx)).await;
-        let unanswered = self.connection.in_flight();
+        let unanswered = self.connection.in_flight() + self.cut;
         // Nobody waits for their answers any more, and the goodbye may take a while.
         self.handlers.clear();
-        match result {
+        let result = match result {
             Ok(()) => {
                 self.say_goodbye().await;
-                Ok(unanswered)
+                Ok(())
             }
             Err(Fault::Peer(error)) => {
                 self.say_goodbye().await;
@@ -119,10 +140,14 @@ where
             // HAProxy from 3.1 ends idle connections with a reset; up to 3.0 it does so after a health check.
             Err(Fault::Io(error)) if is_peer_gone(&error) => {
                 debug!(peer = %self.peer, unanswered, "connection reset by peer");
-                Ok(unanswered)
+                Ok(())
             }
             Err(Fault::Io(error)) => Err(error.into()),
+        };
+        if let Some(passed) = self.check {
+            self.signal.shutdown().checked(passed);
         }
+        End { unanswered, result }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
@@ -131,21 +156,18 @@ where
                 return Poll::Ready(end);
             }
             // After the reading: a request that has arrived by now is still answered.
-            if self.is_open() && self.shutdown.as_mut().poll(cx).is_ready() {
-                self.connection.drain(&mut self.out);
+            if self.drain == Drain::No
+                && let Poll::Ready(deadline) = self.signal.poll(cx)
+            {
+                self.begin_drain(deadline);
                 continue;
             }
             self.timers.set_request_deadline(self.handlers.next_deadline());
             match self.timers.poll(cx) {
-                Poll::Ready(timer) => self.on_timer(timer)?,
+                Poll::Ready(timer) => self.on_timer(timer, cx)?,
                 Poll::Pending => return Poll::Pending,
             }
         }
-    }
-
-    /// Whether the end of the connection is not in sight yet.
-    fn is_open(&self) -> bool {
-        matches!(self.connection.phase(), Phase::Hello | Phase::Running)
     }
 
     /// Goes around until the stream and the handlers have nothing more to give.
@@ -164,7 +186,8 @@ where
             if self.connection.phase() == Phase::Closed {
                 return Poll::Ready(Ok(()));
             }
-            if self.connection.is_full() {
+            // At the cap only as much is read as shows whether the peer is still there.
+            if self.connection.is_full() && self.input.len() >= MAX_READ {
                 return Poll::Pending;
             }
             if ready!(self.poll_read(cx)).map_err(Fault::Io)? == 0 {
@@ -175,7 +198,7 @@ where
         }
     }
 
-    fn on_timer(&mut self, timer: Timer) -> Result<(), Fault> {
+    fn on_timer(&mut self, timer: Timer, cx: &mut Context<'_>) -> Result<(), Fault> {
         match timer {
             Timer::Hello => {
                 self.connection.disconnect(Status::TIMEOUT, "", &mut self.out);
@@ -187,18 +210,14 @@ where
             }
             Timer::Pace => self.connection.assume_read(&self.out),
             Timer::Request => self.handlers.expire(Instant::now()),
-            Timer::Age => self.connection.drain(&mut self.out),
             Timer::Idle if self.connection.in_flight() == 0 => self.connection.drain(&mut self.out),
-            Timer::Idle => self.touch(),
+            Timer::Idle => self.put_idle_off(),
+            Timer::Age => self.begin_drain(Instant::now() + self.config.drain_timeout),
+            Timer::Quiet => self.look_for_quiet(),
+            Timer::Settle => self.drain_with_next_answer(),
+            Timer::Deadline => self.cut_off(cx)?,
         }
         Ok(())
-    }
-
-    /// Puts the end of the idle time off.
-    fn touch(&mut self) {
-        if let Some(idle) = self.config.idle_timeout {
-            self.timers.set(Timer::Idle, Instant::now() + idle);
-        }
     }
 
     /// Collects the answers of all handlers that have become ready.
@@ -213,6 +232,9 @@ where
 
     /// Handles the complete frames of the input; gives whether it stopped for answers that are to be sent first.
     fn take_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        if self.connection.phase() == Phase::Hello && self.signal.shutdown().fails_checks() {
+            self.connection.fail_health_check();
+        }
         while self.out.len() < MAX_UNSENT {
             match self.connection.handle_input(&mut self.input, &mut self.out)? {
                 Some(event) => self.on_event(event, cx),
@@ -225,6 +247,7 @@ where
     fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
             Event::Notify(notify) => {
+                self.drain_with_this_answer();
                 let Some(info) = self.info.clone() else { return };
                 let id = notify.id();
                 let request = Request::new(notify, info);
@@ -234,6 +257,7 @@ where
                 }
             }
             Event::Malformed(id, error) => {
+                self.drain_with_this_answer();
                 let too_big = error.kind() == DecodeErrorKind::FragmentsTooBig;
                 let kind = if too_big { FailureKind::TooBig } else { FailureKind::Malformed };
                 self.fail(id, kind, Some(error.into()));
@@ -248,153 +272,16 @@ where
                 self.info = Some(Arc::new(ConnectionInfo { peer: self.peer.clone(), negotiated }));
                 self.timers.clear(Timer::Hello);
             }
-            Event::HealthCheck => debug!(peer = %self.peer, "health check passed"),
+            Event::HealthCheck => {
+                let passed = !self.signal.shutdown().fails_checks();
+                self.check = Some(passed);
+                debug!(peer = %self.peer, passed, "health check");
+            }
             Event::Disconnected(disconnect) => {
                 debug!(peer = %self.peer, status = %disconnect.status, "disconnected by HAProxy");
             }
             _ => {}
         }
-    }
-
-    fn answer(&mut self, id: NotifyId, outcome: Outcome<Result<Actions, E>>) {
-        let actions = match outcome {
-            Outcome::Done(Ok(actions)) => actions,
-            Outcome::Done(Err(error)) => return self.fail_with(id, error.into()),
-            Outcome::Panicked => return self.fail(id, FailureKind::Panic, None),
-            Outcome::TimedOut => return self.fail(id, FailureKind::Timeout, None),
-            Outcome::Refused => return self.fail(id, FailureKind::Overload, None),
-            // Not in flight any more: HAProxy aborted it.
-            Outcome::Cancelled => return,
-        };
-        match self.connection.ack(id, &actions, &mut self.out) {
-            Ok(()) => {}
-            Err(AckError::Usage(error)) => debug!(peer = %self.peer, %id, %error, "answer dropped"),
-            Err(error) => self.fail(id, FailureKind::TooBig, Some(error.into())),
-        }
-    }
-
-    /// Answers for a handler that returned an error; what a router's other handlers did comes before the fallback actions.
-    #[cold]
-    fn fail_with(&mut self, id: NotifyId, error: BoxError) {
-        let (mut done, error) = match error.downcast::<Partial>() {
-            Ok(partial) => (partial.done, partial.error),
-            Err(error) => (Actions::new(), error),
-        };
-        let kind = if error.is::<Overload>() { FailureKind::Overload } else { FailureKind::Error };
-        let fallback = self.fallback(id, kind, Some(error));
-        if done.is_empty() || !self.ack_if_it_fits(id, done.append(&fallback)) {
-            self.ack_fallback(id, &fallback);
-        }
-    }
-
-    /// Answers with the fallback actions: HAProxy must not wait for its own timeout.
-    #[cold]
-    fn fail(&mut self, id: NotifyId, kind: FailureKind, error: Option<BoxError>) {
-        let fallback = self.fallback(id, kind, error);
-        self.ack_fallback(id, &fallback);
-    }
-
-    /// Logs a failure, and asks what HAProxy is to be told.
-    fn fallback(&self, id: NotifyId, kind: FailureKind, error: Option<BoxError>) -> Actions {
-        match &error {
-            Some(error) => warning!(peer = %self.peer, %id, %kind, %error, "request failed"),
-            None => warning!(peer = %self.peer, %id, %kind, "request failed"),
-        }
-        (self.config.on_failure)(&Failure { kind, id, error })
-    }
-
-    fn ack_fallback(&mut self, id: NotifyId, fallback: &Actions) {
-        if !self.ack_if_it_fits(id, fallback) {
-            let _ = self.connection.ack(id, &Actions::new(), &mut self.out);
-        }
-    }
-
-    /// Answers, unless it does not fit into the frame; gives whether it did.
-    fn ack_if_it_fits(&mut self, id: NotifyId, actions: &Actions) -> bool {
-        match self.connection.ack(id, actions, &mut self.out) {
-            Err(AckError::Encode(error)) => {
-                warning!(peer = %self.peer, %id, %error, "fallback answer does not fit, sending less");
-                false
-            }
-            Ok(()) | Err(_) => true,
-        }
-    }
-
-    /// Sends all of `out`, in one write if the socket takes it and it is not too much at a time for HAProxy; pending when the
-    /// peer has to read first.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        while !self.out.is_empty() {
-            let part = self.pace.allowance(&self.out, &self.connection);
-            if part == 0 {
-                self.timers.set_if_unset(Timer::Pace, Pace::pause_end);
-                return Ok(Poll::Pending);
-            }
-            match Pin::new(&mut self.io).poll_write(cx, &self.out[..part])? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(written) => {
-                    self.out.advance(written);
-                    self.pace.sent(written);
-                    self.timers.clear(Timer::Write);
-                    self.timers.clear(Timer::Pace);
-                }
-                Poll::Pending => {
-                    self.timers.set_if_unset(Timer::Write, || Instant::now() + self.config.write_timeout);
-                    return Ok(Poll::Pending);
-                }
-            }
-        }
-        Ok(Poll::Ready(()))
-    }
-
-    /// Whether long answers wait for HAProxy to read, which its next request would tell. Otherwise a peer that does not read is
-    /// not read from.
-    fn waits_for_proof(&self) -> bool {
-        self.timers.is_set(Timer::Pace)
-            && self.connection.phase() != Phase::Closed
-            && self.out.len() < MAX_UNSENT
-    }
-
-    /// Reads one burst; 0 at the end of the stream.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.read_size);
-        let room = self.input.capacity() - self.input.len();
-        let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
-        match polled {
-            Poll::Ready(Ok(read)) if read == room => {
-                self.read_size = (self.read_size * 2).min(MAX_READ);
-                self.read_more = true;
-            }
-            // The rest of a burst that was too long says nothing of the next one.
-            Poll::Ready(Ok(_)) if self.read_more => self.read_more = false,
-            Poll::Ready(Ok(read)) if read < self.read_size / 4 => {
-                self.read_size = (self.read_size / 2).max(MIN_READ);
-            }
-            Poll::Pending if self.handlers.is_empty() => self.shrink(),
-            _ => {}
-        }
-        polled
-    }
-
-    /// Gives back what bursts needed, now that the connection is idle: HAProxy keeps many such.
-    fn shrink(&mut self) {
-        for buffer in [&mut self.input, &mut self.out] {
-            if buffer.is_empty() && buffer.capacity() > MIN_READ {
-                *buffer = BytesMut::new();
-            }
-        }
-    }
-
-    /// Sends what is left and waits for the peer to close, so that a reset does not overtake the goodbye.
-    async fn say_goodbye(&mut self) {
-        let goodbye = async {
-            self.io.write_all(&self.out).await?;
-            self.io.shutdown().await?;
-            let mut rest = vec![0; MIN_READ];
-            while self.io.read(&mut rest).await? > 0 {}
-            io::Result::Ok(())
-        };
-        // Whatever comes of it, the connection is over.
-        let _ = timeout(LINGER, goodbye).await;
     }
 }
 
@@ -404,4 +291,11 @@ fn is_peer_gone(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
     )
+}
+
+/// Up to a tenth less than `age`, so that connections that were opened together do not all end together.
+fn jittered(age: Duration) -> Duration {
+    // A source of randomness that std has; it is good enough for this.
+    let random = RandomState::new().hash_one(());
+    age - (age / 10).mul_f64(random as f64 / u64::MAX as f64)
 }

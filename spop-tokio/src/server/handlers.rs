@@ -22,6 +22,8 @@ pub(super) enum Outcome<T> {
     Cancelled,
     /// The handler was not started: as many wait as may.
     Refused,
+    /// The handler was dropped: no more may wait.
+    CutOff,
 }
 
 /// The handlers at work.
@@ -38,6 +40,8 @@ pub(super) struct Handlers<'c, F: Future> {
     timeout: Option<Duration>,
     /// No handler's time is over before this.
     next_deadline: Option<Instant>,
+    /// No more may wait.
+    closed: bool,
 }
 
 /// Where a future can be polled, and be replaced by the next one.
@@ -45,7 +49,15 @@ type Place<F> = Pin<Box<Option<F>>>;
 
 impl<'c, F: Future> Handlers<'c, F> {
     pub(super) fn new(timeout: Option<Duration>, total: &'c AtomicUsize, max_total: usize) -> Self {
-        Self { place: None, waiting: FuturesUnordered::new(), total, max_total, timeout, next_deadline: None }
+        Self {
+            place: None,
+            waiting: FuturesUnordered::new(),
+            total,
+            max_total,
+            timeout,
+            next_deadline: None,
+            closed: false,
+        }
     }
 
     /// Calls `handler` and polls it once; gives its outcome, or keeps it if it must wait.
@@ -68,6 +80,10 @@ impl<'c, F: Future> Handlers<'c, F> {
             Ok(Poll::Ready(output)) => {
                 self.place = empty_quietly(place);
                 Some(Outcome::Done(output))
+            }
+            Ok(Poll::Pending) if self.closed => {
+                self.place = empty_quietly(place);
+                Some(Outcome::CutOff)
             }
             Ok(Poll::Pending) => {
                 let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
@@ -110,6 +126,14 @@ impl<'c, F: Future> Handlers<'c, F> {
         }
         let left = self.waiting.iter().filter(|waiting| waiting.dropped.is_none());
         self.next_deadline = left.filter_map(|waiting| waiting.deadline).min();
+    }
+
+    /// Drops the handlers that wait, and from now on each that would have to; their outcome is [`Outcome::CutOff`].
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.dropped.is_none()) {
+            waiting.drop_handler(Reason::CutOff);
+        }
     }
 
     /// Drops all handlers: nobody waits for any answer.
@@ -160,6 +184,7 @@ impl Drop for Count<'_> {
 enum Reason {
     Cancelled,
     TimedOut,
+    CutOff,
 }
 
 /// A connection that ends drops the handlers that still wait.
@@ -187,6 +212,7 @@ impl<F: Future> Future for Waiting<'_, F> {
         let waiting = &mut *self;
         let outcome = match (waiting.dropped, &mut waiting.place) {
             (Some(Reason::TimedOut), _) => Outcome::TimedOut,
+            (Some(Reason::CutOff), _) => Outcome::CutOff,
             (Some(Reason::Cancelled), _) | (None, None) => Outcome::Cancelled,
             (None, Some(place)) => match catch_unwind(AssertUnwindSafe(|| poll_place(place, cx))) {
                 Ok(Poll::Ready(output)) => Outcome::Done(output),

@@ -10,7 +10,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 use tokio_util::either::Either;
 
-use super::unix::UnixSocket;
+#[cfg(target_os = "linux")]
+use super::abstract_socket::AbstractSocket;
+use super::unix::{Live, UnixSocket};
 use crate::log::warning;
 use crate::service::Peer;
 
@@ -24,6 +26,12 @@ pub trait Listener: Send + 'static {
     ///
     /// Dropping the future must lose no connection.
     fn accept(&mut self) -> impl Future<Output = (Self::Io, Peer)> + Send;
+
+    /// Whether new connections go to somebody else by now, see [`SocketListener::take_over_unix`]: a graceful shutdown then waits
+    /// for no health check. False unless implemented.
+    fn is_taken_over(&self) -> bool {
+        false
+    }
 }
 
 impl Listener for TcpListener {
@@ -64,15 +72,25 @@ pub struct SocketListener(Socket);
 enum Socket {
     Tcp(TcpListener),
     Unix(UnixSocket),
+    #[cfg(target_os = "linux")]
+    Abstract(AbstractSocket),
 }
 
 impl SocketListener {
     /// Listens at `address`: `127.0.0.1:12345`, `[::1]:12345`, `localhost:12345`, or, with the path of a Unix socket,
     /// `unix:/run/agent.sock`; HAProxy's own spelling `unix@/run/agent.sock` does too. Port 0 takes any free port.
     ///
+    /// On Linux also at an abstract Unix socket, which is in no file system: everybody in the same network namespace can connect
+    /// to it. `abns@NAME` and `abnsz@NAME` are what HAProxy calls so: it fills the name of the first with zeros to 107 bytes, and
+    /// knows the second since 3.1. Other programs do not fill the name, `unix:@NAME` is the second too.
+    ///
     /// # Errors
     /// If the address is none of these, or cannot be listened at; for a Unix socket see [`bind_unix`](Self::bind_unix).
     pub async fn bind(address: &str) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(socket) = AbstractSocket::bind(address) {
+            return socket.map(|socket| Self(Socket::Abstract(socket)));
+        }
         if let Some(path) = address.strip_prefix("unix:").or_else(|| address.strip_prefix("unix@")) {
             return Self::bind_unix(path, None);
         }
@@ -92,14 +110,26 @@ impl SocketListener {
     /// # Errors
     /// `AddrInUse` if somebody listens at `path` or it is no socket; what the file system refuses.
     pub fn bind_unix(path: impl AsRef<Path>, mode: Option<u32>) -> io::Result<Self> {
-        UnixSocket::bind(path.as_ref(), mode).map(|socket| Self(Socket::Unix(socket)))
+        UnixSocket::bind(path.as_ref(), mode, Live::Refuse).map(|socket| Self(Socket::Unix(socket)))
+    }
+
+    /// Listens at a Unix socket as [`bind_unix`](Self::bind_unix) does, but also if another process listens there: an upgrade
+    /// without a moment in which nobody does.
+    ///
+    /// From now on all new connections come here. The other process keeps those it has, and is not told: ask it to stop
+    /// (SIGTERM) once this one is ready. It leaves the socket alone, which is not its own any more.
+    ///
+    /// # Errors
+    /// `AddrInUse` if `path` is no socket; what the file system refuses.
+    pub fn take_over_unix(path: impl AsRef<Path>, mode: Option<u32>) -> io::Result<Self> {
+        UnixSocket::bind(path.as_ref(), mode, Live::TakeOver).map(|socket| Self(Socket::Unix(socket)))
     }
 
     /// The TCP address; `None` for a Unix socket.
     pub fn tcp_addr(&self) -> Option<std::net::SocketAddr> {
         match &self.0 {
             Socket::Tcp(listener) => listener.local_addr().ok(),
-            Socket::Unix(_) => None,
+            _ => None,
         }
     }
 }
@@ -113,6 +143,8 @@ impl fmt::Display for SocketListener {
                 Err(_) => f.write_str("unknown address"),
             },
             Socket::Unix(socket) => write!(f, "unix:{}", socket.path().display()),
+            #[cfg(target_os = "linux")]
+            Socket::Abstract(socket) => f.write_str(socket.address()),
         }
     }
 }
@@ -130,7 +162,16 @@ impl Listener for SocketListener {
                 let (stream, peer) = Listener::accept(socket.listener()).await;
                 (Either::Right(stream), peer)
             }
+            #[cfg(target_os = "linux")]
+            Socket::Abstract(socket) => {
+                let (stream, peer) = Listener::accept(socket.listener()).await;
+                (Either::Right(stream), peer)
+            }
         }
+    }
+
+    fn is_taken_over(&self) -> bool {
+        matches!(&self.0, Socket::Unix(socket) if !socket.is_in_place())
     }
 }
 

@@ -1,25 +1,29 @@
 //! The server: accepts connections and runs each to its end.
 
+#[cfg(target_os = "linux")]
+mod abstract_socket;
 mod config;
 mod connection;
 mod handlers;
 mod listener;
 mod pace;
 mod serve;
+mod shutdown;
 mod timers;
 mod unix;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 pub use config::{Failure, FailureKind};
 pub use listener::{Listener, SocketListener};
 pub use serve::{Drained, Serve};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
 
 use self::config::Config;
-use self::connection::Driver;
+use self::connection::{Driver, End};
 use self::handlers::Handlers;
+use self::shutdown::{Shutdown, Signal};
 use crate::service::Peer;
 use crate::{Error, Service};
 
@@ -77,16 +81,17 @@ impl<S: Service> Server<S> {
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
-        self.run(io, Peer::Other, CancellationToken::new()).await
+        let End { unanswered, result } = self.run(io, Peer::Other, Shutdown::new()).await;
+        result.map(|()| unanswered)
     }
 
-    async fn run<Io>(&self, io: Io, peer: Peer, shutdown: CancellationToken) -> Result<usize, Error>
+    async fn run<Io>(&self, io: Io, peer: Peer, shutdown: Arc<Shutdown>) -> End
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
         let call = |request| self.service.call(request);
         let config = &self.config;
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
-        Driver::new(io, peer, config, call, handlers, shutdown.cancelled_owned()).run().await
+        Driver::new(io, peer, config, call, handlers, Signal::new(shutdown)).run().await
     }
 }

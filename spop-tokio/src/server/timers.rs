@@ -20,10 +20,26 @@ pub(super) enum Timer {
     Idle,
     /// The life of the connection.
     Age,
+    /// The time in which nothing comes on a connection that is quiet.
+    Quiet,
+    /// HAProxy's time to read that it is to send one request at a time.
+    Settle,
+    /// The end that was begun.
+    Deadline,
 }
 
 impl Timer {
-    const ALL: [Self; 6] = [Self::Hello, Self::Write, Self::Pace, Self::Request, Self::Idle, Self::Age];
+    const ALL: [Self; 9] = [
+        Self::Hello,
+        Self::Write,
+        Self::Pace,
+        Self::Request,
+        Self::Idle,
+        Self::Age,
+        Self::Quiet,
+        Self::Settle,
+        Self::Deadline,
+    ];
 }
 
 /// The deadlines of one connection on one timer of the runtime.

@@ -17,29 +17,34 @@ pub(super) struct UnixSocket {
     file: (u64, u64),
 }
 
+/// What to do with a socket that somebody listens at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Live {
+    Refuse,
+    TakeOver,
+}
+
 impl UnixSocket {
     /// Binds out of sight, in a directory nobody else can enter, and moves the socket to `path` once its mode is set: at no
     /// moment can somebody connect who must not, and at no moment is there no socket where one was.
-    pub(super) fn bind(path: &Path, mode: Option<u32>) -> Result<Self> {
+    pub(super) fn bind(path: &Path, mode: Option<u32>, live: Live) -> Result<Self> {
         let explain = |error: Error| {
             Error::new(error.kind(), format!("cannot listen at the Unix socket {}: {error}", path.display()))
         };
-        Self::try_bind(path, mode).map_err(explain)
+        Self::try_bind(path, mode, live).map_err(explain)
     }
 
-    fn try_bind(path: &Path, mode: Option<u32>) -> Result<Self> {
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+    fn try_bind(path: &Path, mode: Option<u32>, live: Live) -> Result<Self> {
         // The socket is bound elsewhere, where it may fit; but at a path too long for an address nobody can connect to it.
         SocketAddr::from_pathname(path)?;
-        // Agents that start at the same moment take turns, so that none takes the other's socket for a dead one.
-        let turn = File::open(directory).map_err(|error| {
+        let directory = directory_of(path);
+        let _turn = take_turn(directory).map_err(|error| {
             Error::new(error.kind(), format!("cannot open the directory {}: {error}", directory.display()))
         })?;
-        turn.lock()?;
-        expect_unused(path)?;
+        expect_no_other_file(path)?;
+        if live == Live::Refuse {
+            expect_nobody_listens(path)?;
+        }
         let hidden = Hidden::create(directory)?;
         let bound = hidden.0.join("s");
         let listener = UnixListener::bind(&bound)?;
@@ -58,11 +63,18 @@ impl UnixSocket {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether the file at the path is still the one of this socket.
+    pub(super) fn is_in_place(&self) -> bool {
+        identity(&self.path).is_ok_and(|file| file == self.file)
+    }
 }
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|file| file == self.file) {
+        // Without a turn another agent could take the path over between the two.
+        let _turn = take_turn(directory_of(&self.path));
+        if self.is_in_place() {
             // If it cannot be removed, the next start finds it dead and replaces it.
             let _ = fs::remove_file(&self.path);
         }
@@ -74,21 +86,37 @@ fn identity(path: &Path) -> Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Checks that nothing is at `path`, or a socket that nobody listens at any more.
-fn expect_unused(path: &Path) -> Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(Error::new(
-                ErrorKind::AddrInUse,
-                "the file is there and is no socket: remove it, or choose another path",
-            ));
-        }
-        Ok(_) => {}
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
+}
+
+/// Agents that start or stop at the same moment take turns, so that none takes the other's socket for a dead one or for its
+/// own. The turn ends when the file is dropped.
+fn take_turn(directory: &Path) -> Result<File> {
+    let turn = File::open(directory)?;
+    turn.lock()?;
+    Ok(turn)
+}
+
+/// Checks that nothing is at `path`, or a socket.
+fn expect_no_other_file(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(Error::new(
+            ErrorKind::AddrInUse,
+            "the file is there and is no socket: remove it, or choose another path",
+        )),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that no process is behind a socket at `path`.
+fn expect_nobody_listens(path: &Path) -> Result<()> {
     match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => Ok(()),
         Ok(_) => Err(Error::new(
             ErrorKind::AddrInUse,
             "another process listens at it: stop that one, or choose another path",

@@ -1,6 +1,8 @@
 use bytes::{Bytes, BytesMut};
 use spop_tokio::spop::haproxy::{Config, Connection, Engine, Event};
-use spop_tokio::spop::{Ack, Frame, FrameDecoder, NotifyId, ProtocolError, Status, TypedData, varint};
+use spop_tokio::spop::{
+    Ack, Frame, FrameDecoder, Negotiated, NotifyId, ProtocolError, Status, TypedData, varint,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::soon;
@@ -63,6 +65,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Haproxy<Io> {
         let mut out = BytesMut::new();
         self.connection.hello(&mut out).unwrap();
         self.send(&out).await;
+    }
+
+    /// What both sides agreed on.
+    pub(crate) fn negotiated(&self) -> &Negotiated {
+        self.connection.negotiated().expect("the HELLOs are exchanged")
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {

@@ -4,6 +4,7 @@
 pub(crate) mod haproxy;
 mod held;
 mod recorder;
+mod running;
 
 use std::future::Future;
 use std::panic::Location;
@@ -14,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 pub(crate) use haproxy::{Haproxy, MAX_FRAME, frame, frames};
 pub(crate) use held::{Call, Calls, Held, held};
 pub(crate) use recorder::{Recorder, Writes};
+pub(crate) use running::Running;
 use spop_tokio::spop::{Ack, Action, FrameType};
 use spop_tokio::{Actions, BoxError, Error, Request, Scope, Server, Service, TypedData, service_fn};
 use tokio::io::DuplexStream;

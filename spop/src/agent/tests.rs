@@ -139,6 +139,10 @@ impl Transcript {
         self
     }
 
+    fn stop_pipelining(&mut self) -> bool {
+        self.connection.stop_pipelining(&mut self.out)
+    }
+
     fn drain(&mut self) -> &mut Self {
         self.connection.drain(&mut self.out);
         self

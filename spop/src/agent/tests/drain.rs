@@ -223,3 +223,58 @@ fn a_notify_of_which_a_part_has_come_is_answered_before_the_goodbye() {
         .ack(1, 1)
         .agent(&["ACK 1/1", "DISCONNECT 0"]);
 }
+
+/// Wire facts 2.3: HAProxy from 3.1 takes it to heart.
+#[test]
+fn haproxy_from_3_1_is_asked_to_send_one_notify_at_a_time_by_a_second_hello() {
+    let mut transcript = Transcript::new(Config::new());
+    transcript.haproxy(&hello("2.0", 1000, "pipelining", b"")).haproxy(&notify(1, 1));
+    transcript.events(&["CONNECTED 1000 pipelining", "NOTIFY 1/1"]);
+    transcript.agent(&["HELLO 2.0 1000 pipelining,fragmentation"]);
+    assert!(transcript.stop_pipelining());
+    transcript.agent(&["HELLO 2.0 1000 fragmentation"]).phase(Phase::Running).in_flight(1);
+    assert_eq!(transcript.connection.negotiated().unwrap().capabilities, Capabilities::NONE);
+    assert!(!transcript.stop_pipelining(), "once is enough");
+    transcript.agent(&[]).drain().ack(1, 1);
+    transcript.agent(&["ACK 1/1", "DISCONNECT 0"]);
+}
+
+#[test]
+fn a_second_hello_is_not_sent_where_it_changes_nothing() {
+    // Up to 3.0, without pipelining, and after the end.
+    for capabilities in ["pipelining,async", "async", ""] {
+        let mut transcript = Transcript::new(Config::new());
+        transcript.haproxy(&hello("2.0", 16_380, capabilities, b"")).next_event();
+        transcript.out.clear();
+        assert!(!transcript.stop_pipelining());
+        transcript.agent(&[]);
+    }
+    let mut ended = Transcript::running(Config::new());
+    ended.drain().agent(&["DISCONNECT 0"]);
+    assert!(!ended.stop_pipelining());
+    ended.agent(&[]);
+}
+
+#[test]
+fn before_the_hello_pipelining_is_not_agreed_on_any_more() {
+    let mut transcript = Transcript::new(Config::new());
+    assert!(!transcript.stop_pipelining());
+    transcript
+        .haproxy(&hello("2.0", 16_380, "pipelining", b""))
+        .events(&["CONNECTED 16380 "])
+        .agent(&["HELLO 2.0 16380 fragmentation"]);
+}
+
+#[test]
+fn a_health_check_can_be_made_to_fail_and_a_connection_for_requests_cannot() {
+    let mut check = Transcript::new(Config::new());
+    check.connection.fail_health_check();
+    check
+        .haproxy(&hello("2.0", 16_380, "", b"\x0bhealthcheck\x11"))
+        .events(&["HEALTH CHECK"])
+        .agent(&["DISCONNECT 99"])
+        .phase(Phase::Closed);
+    let mut transcript = Transcript::new(Config::new());
+    transcript.connection.fail_health_check();
+    transcript.haproxy(&hello("2.0", 16_380, "pipelining", b"")).events(&["CONNECTED 16380 pipelining"]);
+}

@@ -151,3 +151,20 @@ fn an_agent_may_refuse_by_a_disconnect() {
         .disconnects(&[])
         .phase(Phase::Closed);
 }
+
+#[test]
+fn a_mux_takes_a_second_hello_to_heart_and_can_lose_pipelining_by_it_but_not_win_it_again() {
+    let mut transcript = Transcript::pipelining(Engine::Mux);
+    assert_eq!(transcript.connection.window(), 20);
+    for capabilities in [Capabilities::NONE, Capabilities::PIPELINING] {
+        transcript.agent(&agent_hello(Some(16_380), Some(capabilities))).events(&[]).phase(Phase::Running);
+        assert_eq!(transcript.connection.window(), 1);
+    }
+}
+
+#[test]
+fn an_applet_passes_over_a_second_hello() {
+    let mut transcript = Transcript::pipelining(Engine::Applet);
+    transcript.agent(&agent_hello(Some(300), Some(Capabilities::NONE))).events(&[]).phase(Phase::Running);
+    assert_eq!(transcript.connection.window(), 20);
+}

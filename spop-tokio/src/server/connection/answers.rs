@@ -1,0 +1,92 @@
+//! From a handler's outcome to the ACK.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use spop::{AckError, Actions, NotifyId};
+
+use super::Driver;
+use crate::log::{debug, warning};
+use crate::router::{Overload, Partial};
+use crate::server::config::{Failure, FailureKind};
+use crate::server::handlers::Outcome;
+use crate::{BoxError, Request};
+
+impl<Io, C, F, E> Driver<'_, Io, C, F>
+where
+    C: Fn(Request) -> F,
+    F: Future<Output = Result<Actions, E>>,
+    E: Into<BoxError>,
+{
+    pub(super) fn answer(&mut self, id: NotifyId, outcome: Outcome<Result<Actions, E>>) {
+        let actions = match outcome {
+            Outcome::Done(Ok(actions)) => actions,
+            Outcome::Done(Err(error)) => return self.fail_with(id, error.into()),
+            Outcome::Panicked => return self.fail(id, FailureKind::Panic, None),
+            Outcome::TimedOut => return self.fail(id, FailureKind::Timeout, None),
+            Outcome::Refused => return self.fail(id, FailureKind::Overload, None),
+            Outcome::CutOff => {
+                self.cut += 1;
+                return self.fail(id, FailureKind::Shutdown, None);
+            }
+            // Not in flight any more: HAProxy aborted it.
+            Outcome::Cancelled => return,
+        };
+        match self.connection.ack(id, &actions, &mut self.out) {
+            Ok(()) => {}
+            Err(AckError::Usage(error)) => debug!(peer = %self.peer, %id, %error, "answer dropped"),
+            Err(error) => self.fail(id, FailureKind::TooBig, Some(error.into())),
+        }
+    }
+
+    /// Answers for a handler that returned an error; what a router's other handlers did comes before the fallback actions.
+    #[cold]
+    fn fail_with(&mut self, id: NotifyId, error: BoxError) {
+        let (mut done, error) = match error.downcast::<Partial>() {
+            Ok(partial) => (partial.done, partial.error),
+            Err(error) => (Actions::new(), error),
+        };
+        let kind = if error.is::<Overload>() { FailureKind::Overload } else { FailureKind::Error };
+        let fallback = self.fallback(id, kind, Some(error));
+        if done.is_empty() || !self.ack_if_it_fits(id, done.append(&fallback)) {
+            self.ack_fallback(id, &fallback);
+        }
+    }
+
+    /// Answers with the fallback actions: HAProxy must not wait for its own timeout.
+    #[cold]
+    pub(super) fn fail(&mut self, id: NotifyId, kind: FailureKind, error: Option<BoxError>) {
+        let fallback = self.fallback(id, kind, error);
+        self.ack_fallback(id, &fallback);
+    }
+
+    /// Logs a failure, and asks what HAProxy is to be told.
+    fn fallback(&self, id: NotifyId, kind: FailureKind, error: Option<BoxError>) -> Actions {
+        match &error {
+            Some(error) => warning!(peer = %self.peer, %id, %kind, %error, "request failed"),
+            None => warning!(peer = %self.peer, %id, %kind, "request failed"),
+        }
+        let failure = Failure { kind, id, error };
+        catch_unwind(AssertUnwindSafe(|| (self.config.on_failure)(&failure))).unwrap_or_else(|_| {
+            warning!(peer = %self.peer, %id, "on_failure panicked, the default answer is sent");
+            failure.default_actions()
+        })
+    }
+
+    fn ack_fallback(&mut self, id: NotifyId, fallback: &Actions) {
+        if !self.ack_if_it_fits(id, fallback) {
+            let _ = self.connection.ack(id, &Actions::new(), &mut self.out);
+        }
+    }
+
+    /// Answers, unless it does not fit into the frame; gives whether it did.
+    fn ack_if_it_fits(&mut self, id: NotifyId, actions: &Actions) -> bool {
+        match self.connection.ack(id, actions, &mut self.out) {
+            Err(AckError::Encode(error)) => {
+                warning!(peer = %self.peer, %id, %error, "fallback answer does not fit, sending less");
+                false
+            }
+            Ok(()) | Err(_) => true,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The bytes of a connection: bursts in, bursts out.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use spop::{Actions, Phase};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+use tokio_util::io::poll_read_buf;
+
+use super::{Driver, LINGER, MAX_READ, MAX_UNSENT, MIN_READ};
+use crate::server::pace::Pace;
+use crate::server::timers::Timer;
+use crate::{BoxError, Request};
+
+impl<Io, C, F, E> Driver<'_, Io, C, F>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    C: Fn(Request) -> F,
+    F: Future<Output = Result<Actions, E>>,
+    E: Into<BoxError>,
+{
+    /// Sends all of `out`, in one write if the socket takes it and it is not too much at a time for HAProxy; pending when the
+    /// peer has to read first.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        while !self.out.is_empty() {
+            let part = self.pace.allowance(&self.out, &self.connection);
+            if part == 0 {
+                self.timers.set_if_unset(Timer::Pace, Pace::pause_end);
+                return Ok(Poll::Pending);
+            }
+            match Pin::new(&mut self.io).poll_write(cx, &self.out[..part])? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => {
+                    self.out.advance(written);
+                    self.pace.sent(written);
+                    self.timers.clear(Timer::Write);
+                    self.timers.clear(Timer::Pace);
+                }
+                Poll::Pending => {
+                    self.timers.set_if_unset(Timer::Write, || Instant::now() + self.config.write_timeout);
+                    return Ok(Poll::Pending);
+                }
+            }
+        }
+        self.all_is_sent();
+        Ok(Poll::Ready(()))
+    }
+
+    /// Whether long answers wait for HAProxy to read, which its next request would tell. Otherwise a peer that does not read is
+    /// not read from.
+    pub(super) fn waits_for_proof(&self) -> bool {
+        self.timers.is_set(Timer::Pace)
+            && self.connection.phase() != Phase::Closed
+            && self.out.len() < MAX_UNSENT
+    }
+
+    /// Reads one burst; 0 at the end of the stream.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.reserve(self.read_size);
+        let room = self.input.capacity() - self.input.len();
+        let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
+        match polled {
+            Poll::Ready(Ok(read)) if read == room => {
+                self.read_size = (self.read_size * 2).min(MAX_READ);
+                self.read_more = true;
+            }
+            // The rest of a burst that was too long says nothing of the next one.
+            Poll::Ready(Ok(_)) if self.read_more => self.read_more = false,
+            Poll::Ready(Ok(read)) if read < self.read_size / 4 => {
+                self.read_size = (self.read_size / 2).max(MIN_READ);
+            }
+            Poll::Pending if self.handlers.is_empty() => self.shrink(),
+            _ => {}
+        }
+        polled
+    }
+
+    /// Sends what is left and waits for the peer to close, so that a reset does not overtake the goodbye.
+    pub(super) async fn say_goodbye(&mut self) {
+        let goodbye = async {
+            self.io.write_all(&self.out).await?;
+            self.io.shutdown().await?;
+            let mut rest = vec![0; MIN_READ];
+            while self.io.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Whatever comes of it, the connection is over.
+        let _ = timeout(LINGER, goodbye).await;
+    }
+}
+
+impl<Io, C, F: Future> Driver<'_, Io, C, F> {
+    /// Gives back what bursts needed, now that the connection is idle: HAProxy keeps many such.
+    pub(super) fn shrink(&mut self) {
+        for buffer in [&mut self.input, &mut self.out] {
+            if buffer.is_empty() && buffer.capacity() > MIN_READ {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+}
