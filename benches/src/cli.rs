@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Any error, to be shown.
@@ -60,6 +62,23 @@ where
 {
     let text = text(parser)?;
     text.parse().map_err(|error| format!("--{option} {text}: {error}").into())
+}
+
+/// The value of `--handler-delay-ms`.
+///
+/// # Errors
+/// If it is no whole number.
+pub fn delay(parser: &mut Parser) -> Result<Duration, Error> {
+    Ok(Duration::from_millis(value(parser, "handler-delay-ms")?))
+}
+
+/// Lets this process have as many connections as it may give itself.
+///
+/// # Errors
+/// If the system says no.
+pub fn raise_file_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// Listens, says where on stdout, and gives the socket, which does not block.

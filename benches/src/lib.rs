@@ -10,6 +10,9 @@
 pub mod agents;
 pub mod cases;
 pub mod cli;
+pub mod http;
+pub mod instructions;
 pub mod limit;
 pub mod measure;
+pub mod process;
 pub mod profile;

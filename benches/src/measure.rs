@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::cases::{Case, Who};
 
 /// How often each contestant runs.
-const ROUNDS: usize = 5;
+pub const ROUNDS: usize = 5;
 
 /// How long a run should take.
 const RUN: Duration = Duration::from_millis(100);
@@ -29,16 +29,21 @@ pub struct Measured {
 impl Measured {
     /// Median nanoseconds per frame.
     pub fn nanos(&self, who: Who) -> Option<f64> {
-        self.rounds(who).map(|rounds| median(*rounds))
+        self.rounds_of(who).map(|rounds| median(*rounds))
     }
 
     /// Median over the rounds of `slow / fast`.
     pub fn ratio(&self, slow: Who, fast: Who) -> Option<f64> {
-        let (slow, fast) = (self.rounds(slow)?, self.rounds(fast)?);
+        let (slow, fast) = (self.rounds_of(slow)?, self.rounds_of(fast)?);
         Some(median(std::array::from_fn(|round| slow[round] / fast[round])))
     }
 
-    fn rounds(&self, who: Who) -> Option<&[f64; ROUNDS]> {
+    /// Nanoseconds per frame of all rounds of all contestants.
+    pub fn rounds(&self) -> impl Iterator<Item = (Who, &[f64; ROUNDS])> {
+        self.rounds.iter().map(|(who, rounds)| (*who, rounds))
+    }
+
+    fn rounds_of(&self, who: Who) -> Option<&[f64; ROUNDS]> {
         self.rounds.iter().find(|(found, _)| *found == who).map(|(_, rounds)| rounds)
     }
 }
@@ -78,7 +83,8 @@ fn time(work: &mut dyn FnMut(u64), times: u64) -> Duration {
     cpu_time() - start
 }
 
-fn cpu_time() -> Duration {
+/// CPU time of this thread.
+pub fn cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

@@ -66,7 +66,12 @@ impl Profile {
         Self::build("check-request", "check-request", &args)
     }
 
-    /// All that have a name.
+    /// One string of `len` bytes, a body say: HAProxy has room for about 16,000.
+    pub fn string(len: usize) -> Self {
+        Self::build("string", "check-body", &[("body", "x".repeat(len).as_str().into())])
+    }
+
+    /// All that can be had by name.
     pub fn all() -> [Self; 3] {
         [Self::ip_reputation(), Self::log_request(), Self::check_request()]
     }
@@ -93,7 +98,7 @@ impl Profile {
         let mut frame = BytesMut::new();
         let id = NotifyId { stream_id: 0, frame_id: 0 };
         let write = |frame: &mut BytesMut| -> Result<(), EncodeError> {
-            let mut notify = NotifyWriter::new(id, MAX_FRAME_SIZE as usize, frame);
+            let mut notify = NotifyWriter::new(id, u32::MAX as usize, frame);
             notify.message(message)?;
             for &(name, value) in args {
                 notify.arg(name, value)?;

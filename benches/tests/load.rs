@@ -83,8 +83,8 @@ fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
 fn every_agent_answers_every_profile_with_the_variable() {
     let agents: [(&str, &[&str]); 5] = [
         (env!("CARGO_BIN_EXE_limit-agent"), &[]),
-        (env!("CARGO_BIN_EXE_our-agent"), &["--threads", "2"]),
-        (env!("CARGO_BIN_EXE_our-agent"), &["--flavor", "multi_thread", "--threads", "2"]),
+        (env!("CARGO_BIN_EXE_our-agent"), &["--runtime", "per-core", "--threads", "2"]),
+        (env!("CARGO_BIN_EXE_our-agent"), &["--runtime", "multi-thread", "--threads", "2"]),
         (env!("CARGO_BIN_EXE_peer-agent"), &["--mode", "feed-flush"]),
         (env!("CARGO_BIN_EXE_peer-agent"), &["--mode", "readme"]),
     ];

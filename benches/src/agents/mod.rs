@@ -5,5 +5,5 @@ mod ours;
 mod peer;
 
 pub use canned::{Canned, serve as serve_limit};
-pub use ours::{Service, server, service};
+pub use ours::{Work, server};
 pub use peer::{Mode, serve as serve_peer};

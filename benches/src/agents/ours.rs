@@ -1,28 +1,32 @@
 //! An agent on spop-tokio.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spop_tokio::{Actions, EncodeError, Request, Server};
 
 use crate::profile::{VALUE, VARIABLE};
 
-/// Sets the variable, after a while if told so.
-#[derive(Clone, Copy, Debug)]
-pub struct Service {
-    delay: Option<Duration>,
+/// What a handler does before it sets the variable; by default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// How long it waits, as for a database.
+    pub delay: Duration,
+    /// How long it computes.
+    pub busy: Duration,
 }
 
-/// A service that answers at once, or after `delay`.
-pub fn service(delay: Duration) -> Service {
-    Service { delay: (!delay.is_zero()).then_some(delay) }
-}
-
-impl spop_tokio::Service for Service {
+impl spop_tokio::Service for Work {
     type Error = EncodeError;
 
     async fn call(&self, _: Request) -> Result<Actions, EncodeError> {
-        if let Some(delay) = self.delay {
-            tokio::time::sleep(delay).await;
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        if !self.busy.is_zero() {
+            let start = Instant::now();
+            while start.elapsed() < self.busy {
+                std::hint::spin_loop();
+            }
         }
         let mut actions = Actions::new();
         actions.set_var(VARIABLE.0, VARIABLE.1, VALUE)?;
@@ -31,6 +35,6 @@ impl spop_tokio::Service for Service {
 }
 
 /// A server with the defaults, but for the number of connections.
-pub fn server(delay: Duration) -> Server<Service> {
-    Server::new(service(delay)).max_connections(100_000)
+pub fn server(work: Work) -> Server<Work> {
+    Server::new(work).max_connections(100_000)
 }

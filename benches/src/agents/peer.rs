@@ -1,6 +1,7 @@
 //! An agent on crates.io's `spop` 0.13.1, with the loop of its README.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -24,24 +25,24 @@ pub enum Mode {
 
 type Socket<Io> = Framed<Io, SpopCodec>;
 
-/// Serves one connection.
+/// Serves one connection; each request takes `delay`, one after another as in the README.
 ///
 /// # Errors
 /// What the stream or the codec gives.
-pub async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> io::Result<()> {
+pub async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, mode: Mode, delay: Duration) -> io::Result<()> {
     let mut socket = Framed::new(io, SpopCodec::default());
     if mode == Mode::FeedFlush {
         // Framed starts with 8 KiB: give it room for a burst, as the others have.
         *socket.read_buffer_mut() = BytesMut::with_capacity(64 * 1024);
     }
     while let Some(frame) = socket.next().await {
-        if !handle(&mut socket, frame?, mode).await? {
+        if !handle(&mut socket, frame?, mode, delay).await? {
             return Ok(());
         }
         if mode == Mode::FeedFlush {
             while let Some(next) = socket.next().now_or_never() {
                 let Some(frame) = next else { return Ok(()) };
-                if !handle(&mut socket, frame?, mode).await? {
+                if !handle(&mut socket, frame?, mode, delay).await? {
                     return Ok(());
                 }
             }
@@ -52,13 +53,21 @@ pub async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> io::R
 }
 
 /// Answers one frame; gives whether the connection goes on.
-async fn handle<Io>(socket: &mut Socket<Io>, frame: Box<dyn SpopFrame>, mode: Mode) -> io::Result<bool>
+async fn handle<Io>(
+    socket: &mut Socket<Io>,
+    frame: Box<dyn SpopFrame>,
+    mode: Mode,
+    delay: Duration,
+) -> io::Result<bool>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     match frame.frame_type() {
         FrameType::Notify => {
             let FramePayload::ListOfMessages(_) = frame.payload() else { return Ok(true) };
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             let (stream_id, frame_id) = (frame.metadata().stream_id, frame.metadata().frame_id);
             let ack = Ack::new(stream_id, frame_id).set_var(VarScope::Session, VARIABLE.1, VALUE);
             match mode {

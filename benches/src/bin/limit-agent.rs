@@ -21,6 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str) -> io::Result<()> {
+    cli::raise_file_limit()?;
     let listener = cli::listen(address)?;
     let mut agent = Agent {
         poll: Poll::new()?,

@@ -17,18 +17,29 @@ pub fn decode() -> Vec<Case> {
     Profile::all().iter().map(decode_case).collect()
 }
 
+/// How long the argument of [`strings`] is.
+pub const STRINGS: [usize; 6] = [10, 100, 1000, 4000, 8000, 15_000];
+
+/// The same, for one string argument of growing length; a case is named after it.
+pub fn strings() -> Vec<Case> {
+    STRINGS.iter().map(|&len| of_frame(Case::new("string", len, 1), &Profile::string(len))).collect()
+}
+
 fn decode_case(profile: &Profile) -> Case {
+    of_frame(Case::new("decode", profile, 1), profile)
+}
+
+fn of_frame(case: Case, profile: &Profile) -> Case {
     let frame = profile.frame(0);
     let [a, b, c, d] = [(); 4].map(|()| frame.clone());
-    Case::new("decode", profile, 1)
-        .add(Who::Limit, move || {
-            limit_decode(black_box(&a), |frame| limit::notify(frame, limit_each));
-        })
-        .add(Who::LimitTwice, move || {
-            limit_decode(black_box(&b), |frame| limit::notify_checked_first(frame, limit_each));
-        })
-        .add(Who::Ours, move || our_decode(black_box(&c)))
-        .add(Who::Peer, move || peer_decode(black_box(&d)))
+    case.add(Who::Limit, move || {
+        limit_decode(black_box(&a), |frame| limit::notify(frame, limit_each));
+    })
+    .add(Who::LimitTwice, move || {
+        limit_decode(black_box(&b), |frame| limit::notify_checked_first(frame, limit_each));
+    })
+    .add(Who::Ours, move || our_decode(black_box(&c)))
+    .add(Who::Peer, move || peer_decode(black_box(&d)))
 }
 
 #[inline(always)]
@@ -94,7 +105,7 @@ fn limit_ack(id: NotifyId, out: &mut BytesMut) {
     let ids = limit::Ids { stream: id.stream_id, frame: id.frame_id };
     let name = black_box(VARIABLE.1).as_bytes();
     limit::ack(ids, VARIABLE.0 as u8, name, black_box(VALUE), limit::MAX_FRAME_SIZE, out).expect("it fits");
-    black_box(&out[..]);
+    black_box(&*out);
 }
 
 #[inline(never)]
@@ -105,7 +116,7 @@ fn our_ack(id: NotifyId, out: &mut BytesMut) {
     let mut ack = AckWriter::new(id, MAX_FRAME_SIZE as usize, out);
     ack.append(&actions).expect("it fits");
     ack.finish();
-    black_box(&out[..]);
+    black_box(&*out);
 }
 
 #[inline(never)]
@@ -114,7 +125,7 @@ fn our_ack_in_place(id: NotifyId, out: &mut BytesMut) {
     let mut ack = AckWriter::new(id, MAX_FRAME_SIZE as usize, out);
     ack.set_var(VARIABLE.0, black_box(VARIABLE.1), black_box(VALUE)).expect("it fits");
     ack.finish();
-    black_box(&out[..]);
+    black_box(&*out);
 }
 
 #[inline(never)]
@@ -126,5 +137,5 @@ fn peer_ack(id: NotifyId, codec: &mut peer::SpopCodec, out: &mut BytesMut) {
         black_box(VALUE),
     );
     codec.encode(Box::new(ack), out).expect("it fits");
-    black_box(&out[..]);
+    black_box(&*out);
 }

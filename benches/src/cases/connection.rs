@@ -15,10 +15,22 @@ pub fn connection() -> Vec<Case> {
     let mut cases = Vec::new();
     for profile in [Profile::log_request(), Profile::check_request()] {
         for burst in [1, 16, 64] {
-            cases.push(case(&profile, burst));
+            let name = format_args!("{profile} x{burst}");
+            cases.push(of_burst(Case::new("connection", name, burst), &profile));
         }
     }
     cases
+}
+
+/// How many frames the bursts of [`bursts`] have.
+pub const BURSTS: [u64; 5] = [1, 4, 16, 64, 256];
+
+/// The same for bursts of growing length; a case is named after it.
+pub fn bursts() -> Vec<Case> {
+    BURSTS
+        .iter()
+        .map(|&frames| of_burst(Case::new("burst", frames, frames), &Profile::log_request()))
+        .collect()
 }
 
 /// The NOTIFYs number 500 and following of a connection, in one piece.
@@ -26,15 +38,14 @@ pub(super) fn burst_of(profile: &Profile, frames: u64) -> Vec<u8> {
     (500..500 + frames).flat_map(|index| profile.frame(index)).collect()
 }
 
-fn case(profile: &Profile, frames: u64) -> Case {
-    let burst = burst_of(profile, frames);
+fn of_burst(case: Case, profile: &Profile) -> Case {
+    let burst = burst_of(profile, case.frames);
     let [a, b, c] = [(); 3].map(|()| burst.clone());
     let [mut in_a, mut in_b, mut in_c] = [(); 3].map(|()| BytesMut::with_capacity(128 * 1024));
     let [mut out_a, mut out_b, mut out_c] = [(); 3].map(|()| BytesMut::with_capacity(64 * 1024));
     let mut connection = connected();
     let mut codec = peer::SpopCodec::default();
-    Case::new("connection", format_args!("{profile} x{frames}"), frames)
-        .add(Who::Limit, move || limit_burst(&a, &mut in_a, &mut out_a))
+    case.add(Who::Limit, move || limit_burst(&a, &mut in_a, &mut out_a))
         .add(Who::Ours, move || our_burst(&mut connection, &b, &mut in_b, &mut out_b))
         .add(Who::Peer, move || peer_burst(&mut codec, &c, &mut in_c, &mut out_c))
 }
@@ -55,7 +66,7 @@ fn limit_burst(burst: &[u8], input: &mut BytesMut, out: &mut BytesMut) {
     input.extend_from_slice(black_box(burst));
     out.clear();
     limit::answer_burst(input, VARIABLE.0 as u8, VARIABLE.1.as_bytes(), out).expect("good frames");
-    black_box(&out[..]);
+    black_box(&*out);
 }
 
 #[inline(never)]
@@ -68,7 +79,7 @@ fn our_burst(connection: &mut agent::Connection, burst: &[u8], input: &mut Bytes
         actions.set_var(VARIABLE.0, VARIABLE.1, VALUE).expect("a good name");
         connection.ack(notify.id(), &actions, out).expect("in flight");
     }
-    black_box(&out[..]);
+    black_box(&*out);
 }
 
 #[inline(never)]
@@ -84,5 +95,5 @@ fn peer_burst(codec: &mut peer::SpopCodec, burst: &[u8], input: &mut BytesMut, o
         );
         codec.encode(Box::new(ack), out).expect("it fits");
     }
-    black_box(&out[..]);
+    black_box(&*out);
 }

@@ -6,8 +6,8 @@ mod server;
 
 use std::fmt;
 
-pub use codec::{ack, decode};
-pub use connection::connection;
+pub use codec::{STRINGS, ack, decode, strings};
+pub use connection::{BURSTS, bursts, connection};
 pub use server::server;
 
 /// Who does the work.
@@ -79,7 +79,7 @@ impl Case {
     }
 }
 
-/// All cases of pure computation.
+/// All cases of pure computation, but for those that only differ in size.
 pub fn computed() -> Vec<Case> {
     [decode(), ack(), connection()].into_iter().flatten().collect()
 }

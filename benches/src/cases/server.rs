@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::connection::burst_of;
 use super::{Case, Who};
-use crate::agents::{self, Mode};
+use crate::agents::{self, Mode, Work};
 use crate::profile::Profile;
 
 /// Bursts of 1, 16 and 64 of log-request, and of 16 of check-request, in memory and over TCP.
@@ -71,11 +71,11 @@ fn spawn(runtime: &Runtime, who: Who, io: impl AsyncRead + AsyncWrite + Unpin + 
     runtime.spawn(async move {
         match who {
             Who::Ours | Who::OursInPlace => {
-                let _ = agents::server(Duration::ZERO).serve_connection(io).await;
+                let _ = agents::server(Work::default()).serve_connection(io).await;
             }
             Who::Limit | Who::LimitTwice => drop(agents::serve_limit(io).await),
-            Who::Peer => drop(agents::serve_peer(io, Mode::FeedFlush).await),
-            Who::PeerReadme => drop(agents::serve_peer(io, Mode::Readme).await),
+            Who::Peer => drop(agents::serve_peer(io, Mode::FeedFlush, Duration::ZERO).await),
+            Who::PeerReadme => drop(agents::serve_peer(io, Mode::Readme, Duration::ZERO).await),
         }
     });
 }

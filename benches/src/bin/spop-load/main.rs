@@ -7,7 +7,6 @@ mod report;
 mod run;
 mod schedule;
 mod stream;
-mod target;
 
 use std::process::ExitCode;
 

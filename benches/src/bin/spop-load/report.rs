@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use benches::process::Memory;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::args::Args;
-use crate::target::Memory;
 
 /// What was measured.
 pub(crate) struct Report {

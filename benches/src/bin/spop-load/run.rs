@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use benches::cli::Error;
+use benches::process::Process;
 use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 
@@ -11,7 +12,6 @@ use crate::link::{Expected, Link, ROOM};
 use crate::progress::Progress;
 use crate::report::{Report, Target};
 use crate::schedule::Schedule;
-use crate::target::Process;
 
 /// Latencies are kept to three digits, up to a minute.
 const MAX_NANOS: u64 = 60_000_000_000;

@@ -3,22 +3,27 @@
 use std::fs;
 use std::time::Duration;
 
-use benches::cli::Error;
+use crate::cli::Error;
 
 /// A process that is watched.
-#[derive(Clone, Copy)]
-pub(crate) struct Process(pub(crate) u32);
+#[derive(Clone, Copy, Debug)]
+pub struct Process(pub u32);
 
 /// Resident memory in KiB.
-#[derive(Clone, Copy)]
-pub(crate) struct Memory {
-    pub(crate) now: u64,
-    pub(crate) peak: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Now.
+    pub now: u64,
+    /// At most so far.
+    pub peak: u64,
 }
 
 impl Process {
     /// User and system time since it started, of all its threads.
-    pub(crate) fn cpu(self) -> Result<Duration, Error> {
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn cpu(self) -> Result<Duration, Error> {
         let stat = self.read("stat")?;
         // The name in parentheses may have blanks and parentheses of its own.
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
@@ -28,7 +33,10 @@ impl Process {
     }
 
     /// What it holds now and has held at most.
-    pub(crate) fn memory(self) -> Result<Memory, Error> {
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn memory(self) -> Result<Memory, Error> {
         let status = self.read("status")?;
         let kib = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key));
