@@ -238,7 +238,9 @@ fn write_files(config: &Config, place: &Place<'_>) -> Result<(), Error> {
     // Logs go to stdout, a pipe of 1 MiB: a unix datagram socket holds 10 messages by default (max_dgram_qlen), and
     // HAProxy drops what does not fit.
     let log = if config.logs_to_stdout() { "" } else { "    log stdout len 8192 format raw local0\n" };
-    let stats = format!("    stats socket {}/stats.sock mode 600 level admin\n", place.dir.display());
+    // A reload hands the listening sockets on by it, so that no connection is refused meanwhile.
+    let options = "mode 600 level admin expose-fd listeners";
+    let stats = format!("    stats socket {}/stats.sock {options}\n", place.dir.display());
     let testbed_cfg = format!("global\n{log}{stats}{global}");
     for (name, text) in [("testbed.cfg", testbed_cfg), ("haproxy.cfg", haproxy_cfg), ("spoe.conf", spoe_conf)]
     {

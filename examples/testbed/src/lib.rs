@@ -47,6 +47,7 @@
 mod agent;
 mod backend;
 mod cargo;
+pub mod check;
 mod command;
 mod config;
 mod debian;

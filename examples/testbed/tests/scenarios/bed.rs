@@ -31,11 +31,12 @@ pub(crate) struct Bed {
     program: Haproxy,
     log: Log,
     printed: Mutex<Vec<(&'static str, Lines)>>,
+    report: Mutex<Option<String>>,
 }
 
 impl Bed {
     pub(crate) fn new(program: Haproxy) -> Self {
-        Self { program, log: Log::default(), printed: Mutex::default() }
+        Self { program, log: Log::default(), printed: Mutex::default(), report: Mutex::default() }
     }
 
     pub(crate) fn program(&self) -> &Haproxy {
@@ -68,6 +69,15 @@ impl Bed {
         Ok(agent)
     }
 
+    /// Starts the testbed's own agent as a process.
+    pub(crate) async fn test_agent(&self, listen: &str, more: &[&str]) -> Outcome<AgentProcess> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_test-agent"));
+        command.args(["--listen", listen]).args(more);
+        let agent = AgentProcess::start(command, SOON).await?;
+        self.printed().push(("test-agent", agent.logs().clone()));
+        Ok(agent)
+    }
+
     /// Starts an agent in this process, a backend, and HAProxy between them.
     pub(crate) async fn start<S: Service>(&self, server: Server<S>, config: Config) -> Outcome<Setup> {
         let backend = Backend::start().await?;
@@ -78,6 +88,15 @@ impl Bed {
 
     fn printed(&self) -> MutexGuard<'_, Vec<(&'static str, Lines)>> {
         self.printed.lock().expect("never held in a panic")
+    }
+
+    /// Keeps a line of figures, to be printed with the table.
+    pub(crate) fn report(&self, figures: impl ToString) {
+        *self.report.lock().expect("never held in a panic") = Some(figures.to_string());
+    }
+
+    pub(crate) fn take_report(&self) -> Option<String> {
+        self.report.lock().expect("never held in a panic").take()
     }
 
     /// The last that was said, for a failed test.

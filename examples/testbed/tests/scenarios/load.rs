@@ -1,9 +1,9 @@
 //! Many clients at a time.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
 use testbed::{Config, Spoe, http};
@@ -17,7 +17,7 @@ const REQUESTS: usize = 20;
 
 /// As many as HAProxy has waiting on one connection.
 const LONG_CLIENTS: usize = 20;
-const LONG_REQUESTS: usize = 10;
+const LONG_REQUESTS: usize = 200;
 
 /// Answers overlap and overtake each other, and each reaches its own request.
 pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
@@ -81,44 +81,58 @@ pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
 }
 
 /// Answers that together fill HAProxy's buffer many times over. HAProxy from 3.1 loses a connection for good on which it
-/// finds a whole buffer to read, so they must not leave at once.
+/// finds a whole buffer to read, so they must not leave at once (wire pitfall P1).
 pub(crate) async fn long_answers(bed: &Bed) -> Outcome {
+    let mut figures = Vec::new();
     for length in [2_000, 10_000] {
-        let value = "x".repeat(length);
-        let service = service_fn(move |_: Request| {
-            let value = value.clone();
-            async move {
-                // Long enough for others to come, so that their answers are ready together.
-                sleep(Duration::from_millis(5)).await;
-                let mut actions = Actions::new();
-                actions.set_var(Scope::Transaction, "long", &value)?;
-                Ok::<_, BoxError>(actions)
-            }
-        });
-        let spoe = Spoe::new("load")
-            .processing("5s")
-            .message("ask", &["args path=path", "event on-frontend-http-request"]);
-        let show = "http-after-response set-header x-length %[var(txn.load.long),length]";
-        let server = Server::new(service).request_timeout(None);
-        let setup = bed.start(server, Config::http(&spoe).global("nbthread 1").frontend(show)).await?;
-
-        let mut clients = JoinSet::new();
-        for _ in 0..LONG_CLIENTS {
-            let to = setup.haproxy.http();
-            clients.spawn(async move {
-                let mut connection = http::Connection::open(to, None, SOON).await?;
-                for _ in 0..LONG_REQUESTS {
-                    let request = http::Request::new("GET", "/").deadline(SOON);
-                    let response = connection.send(&request).await?;
-                    expect(&response, &[("x-length", Some(&length.to_string()))]);
-                }
-                Outcome::Ok(())
-            });
-        }
-        while let Some(client) = clients.join_next().await {
-            client??;
-        }
-        setup.finish(bed).await?;
+        figures.push(answers_of(bed, length).await?);
     }
+    bed.report(figures.join("; "));
     Ok(())
+}
+
+/// Gives a line of figures.
+async fn answers_of(bed: &Bed, length: usize) -> Outcome<String> {
+    let connections = Arc::new(Mutex::new(HashSet::new()));
+    let (value, seen) = ("x".repeat(length), connections.clone());
+    let service = service_fn(move |request: Request| {
+        let value = value.clone();
+        seen.lock().expect("never held in a panic").insert(request.connection().peer().to_string());
+        async move {
+            // Long enough for others to come, so that their answers are ready together.
+            sleep(Duration::from_millis(5)).await;
+            let mut actions = Actions::new();
+            actions.set_var(Scope::Transaction, "long", &value)?;
+            Ok::<_, BoxError>(actions)
+        }
+    });
+    let spoe = Spoe::new("load")
+        .processing("10s")
+        .message("ask", &["args path=path", "event on-frontend-http-request"]);
+    let show = "http-after-response set-header x-length %[var(txn.load.long),length]";
+    let server = Server::new(service).request_timeout(None);
+    let setup = bed.start(server, Config::http(&spoe).global("nbthread 1").frontend(show)).await?;
+
+    // From 3.1 on a connection takes several requests at a time only once it was idle.
+    expect(&setup.get("/").await?, &[("x-length", Some(&length.to_string()))]);
+    let start = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..LONG_CLIENTS {
+        let to = setup.haproxy.http();
+        clients.spawn(async move {
+            let mut connection = http::Connection::open(to, None, SOON).await?;
+            for _ in 0..LONG_REQUESTS {
+                let response = connection.send(&http::Request::new("GET", "/").deadline(SOON)).await?;
+                expect(&response, &[("x-length", Some(&length.to_string()))]);
+            }
+            Outcome::Ok(())
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client??;
+    }
+    let took = start.elapsed().as_millis();
+    setup.finish(bed).await?;
+    let (answers, connections) = (LONG_CLIENTS * LONG_REQUESTS, connections.lock().expect("as above").len());
+    Ok(format!("{answers} answers of {length} bytes, {connections} connections, {took} ms"))
 }

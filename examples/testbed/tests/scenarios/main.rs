@@ -10,12 +10,14 @@ mod bed;
 mod bodies;
 mod drain;
 mod failures;
+mod faults;
 mod lifecycle;
 mod load;
 mod log;
 mod messages;
 mod reputation;
 mod table;
+mod traffic;
 mod values;
 
 use std::future::Future;
@@ -59,6 +61,10 @@ const NOT_FRAGMENTING: Only = Only {
     applies: Version::speaks_mode_spop,
     why: "HAProxy up to 3.0 sends what is too long for a frame in fragments (fragmented_body)",
 };
+const QUEUE_WOKEN: Only = Only {
+    applies: |version| version >= Version::new(2, 9),
+    why: "HAProxy up to 2.8 leaves requests in its queue then, beside idle connections, until they time out",
+};
 
 macro_rules! scenarios {
     ($($module:ident::$name:ident $([$only:expr])?,)*) => {
@@ -99,6 +105,12 @@ const SCENARIOS: &[Scenario] = &scenarios![
     bodies::fragments_past_the_bound[FRAGMENTING],
     failures::failing_handlers,
     failures::own_fallback,
+    faults::rolling_restart,
+    faults::rolling_restart_one_at_a_time[QUEUE_WOKEN],
+    faults::upgrade_at_socket,
+    faults::reload_under_load,
+    faults::killed_agent,
+    faults::frozen_agent,
     load::parallel_clients,
     load::long_answers,
 ];
@@ -152,8 +164,12 @@ fn run(arguments: &Arguments, programs: Vec<Haproxy>) -> Conclusion {
         for program in programs.iter().filter(|program| scenario.applies_to(program.version)) {
             let (program, table) = (program.clone(), table.clone());
             let trial = Trial::test(scenario.name_with(program.version), move || {
-                let outcome = scenario.run_with(&program);
+                let bed = Bed::new(program.clone());
+                let outcome = scenario.run_on(&bed);
                 table.set(scenario.name, program.version, outcome.is_ok());
+                if let Some(figures) = bed.take_report() {
+                    table.report(scenario.name, program.version, figures);
+                }
                 outcome
             });
             trials.push(trial);
@@ -173,15 +189,14 @@ impl Scenario {
 
     /// Runs it in a thread of its own, with a runtime that has no other: so what is logged there is its own, and a panic
     /// says which scenario it is of.
-    fn run_with(&self, program: &Haproxy) -> Result<(), Failed> {
-        let bed = Bed::new(program.clone());
+    fn run_on(&self, bed: &Bed) -> Result<(), Failed> {
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let ended =
-                bed.log().capture(|| runtime.block_on(async { timeout(LIMIT, (self.run)(&bed)).await }));
+                bed.log().capture(|| runtime.block_on(async { timeout(LIMIT, (self.run)(bed)).await }));
             ended.map_err(|_| format!("it has not ended within {LIMIT:?}"))?
         };
-        let thread = thread::Builder::new().name(self.name_with(program.version));
+        let thread = thread::Builder::new().name(self.name_with(bed.version()));
         let why = match thread::scope(|scope| Ok::<_, io::Error>(thread.spawn_scoped(scope, run)?.join()))? {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),

@@ -1,5 +1,6 @@
 //! Shows an agent at work behind a real HAProxy.
 
+mod decision;
 mod ip_reputation;
 
 use std::path::{Path, PathBuf};
@@ -11,10 +12,13 @@ const USAGE: &str = "\
 Starts HAProxy with an agent, sends requests, prints what the agent said and what HAProxy made of it, and stays up for you to
 try.
 
-Usage: demo [ip-reputation] [--once]
+Usage: demo [AGENT] [--once]
 
-  --once      stop after the requests
-  -h, --help  print this text
+  ip-reputation   scores clients at random (default)
+  decision        lets browsers in, feeds crawlers garbage, challenges who wants to log in
+
+  --once          stop after the requests
+  -h, --help      print this text
 
 HAPROXY_BIN=/path/to/haproxy uses that HAProxy. Otherwise the newest one that Debian has is fetched, once.";
 
@@ -22,13 +26,19 @@ struct Options {
     once: bool,
 }
 
+enum Agent {
+    IpReputation,
+    Decision,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut options = Options { once: false };
+    let (mut options, mut agent) = (Options { once: false }, Agent::IpReputation);
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--once" => options.once = true,
-            "ip-reputation" => {}
+            "ip-reputation" => agent = Agent::IpReputation,
+            "decision" => agent = Agent::Decision,
             "-h" | "--help" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;
@@ -39,7 +49,11 @@ async fn main() -> ExitCode {
             }
         }
     }
-    match ip_reputation::run(&options).await {
+    let ended = match agent {
+        Agent::IpReputation => ip_reputation::run(&options).await,
+        Agent::Decision => decision::run(&options).await,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("demo: {error}");

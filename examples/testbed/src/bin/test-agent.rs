@@ -1,0 +1,92 @@
+//! An agent to be stopped, killed and replaced by tests: it answers late, and says who it is.
+//!
+//! To the message `ask` with the argument `path` it sets `txn.<var-prefix>.path` to the same, and `agent` to its process id.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use spop_tokio::{Actions, BoxError, Request, Scope, Server, SocketListener, service_fn, shutdown_signal};
+use tracing::{Level, info};
+
+const USAGE: &str = "\
+usage: test-agent --listen ADDR [--delay MS] [--take-over] [--max-connections N] [--quiet]
+
+  --listen ADDR         HOST:PORT or unix:PATH
+  --delay MS            answer each request after that time (default 0)
+  --take-over           if another process listens at the Unix socket, take its place
+  --max-connections N   how many connections may be open (default 1024)
+  --quiet               log warnings, and that it listens, but not what is part of the day's work";
+
+struct Options {
+    listen: String,
+    delay: Duration,
+    take_over: bool,
+    max_connections: usize,
+    quiet: bool,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let (mut listen, mut delay, mut take_over) = (None, Duration::ZERO, false);
+        let (mut max_connections, mut quiet) = (1024, false);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--listen" => listen = Some(arguments.next()?),
+                "--delay" => delay = Duration::from_millis(arguments.next()?.parse().ok()?),
+                "--take-over" => take_over = true,
+                "--max-connections" => max_connections = arguments.next()?.parse().ok()?,
+                "--quiet" => quiet = true,
+                _ => return None,
+            }
+        }
+        Some(Self { listen: listen?, delay, take_over, max_connections, quiet })
+    }
+
+    async fn bind(&self) -> Result<SocketListener, BoxError> {
+        if !self.take_over {
+            return Ok(SocketListener::bind(&self.listen).await?);
+        }
+        let path = self.listen.strip_prefix("unix:").ok_or("--take-over is for unix:PATH")?;
+        Ok(SocketListener::take_over_unix(PathBuf::from(path), None)?)
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Some(options) = Options::parse(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let level = if options.quiet { Level::INFO } else { Level::DEBUG };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    match serve(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("test-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: Options) -> Result<(), BoxError> {
+    let listener = options.bind().await?;
+    // Before the line that says it is ready: a signal after it ends the agent as it should.
+    let shutdown = shutdown_signal()?;
+    info!("listening on {listener}");
+    let service = service_fn(move |request: Request| answer(request, options.delay));
+    // How long a request may take is up to the test.
+    let server = Server::new(service).request_timeout(None).max_connections(options.max_connections);
+    let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
+    info!(unanswered = drained.unanswered, "stopped");
+    Ok(())
+}
+
+async fn answer(request: Request, delay: Duration) -> Result<Actions, BoxError> {
+    tokio::time::sleep(delay).await;
+    let path: &str = request.message("ask").ok_or("no message")?.get("path")?;
+    let mut actions = Actions::new();
+    actions.set_var(Scope::Transaction, "path", path)?;
+    actions.set_var(Scope::Transaction, "agent", std::process::id())?;
+    Ok(actions)
+}

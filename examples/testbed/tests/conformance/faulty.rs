@@ -1,0 +1,69 @@
+//! An agent in a thread that does everything right, but for the fault it is given.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use bytes::BytesMut;
+use spop::agent::{Config, Connection, Event};
+use spop::{Actions, FrameType, LENGTH_PREFIX, Phase, Scope};
+
+/// Makes of a frame, with its length prefix, what is sent in its place.
+pub(crate) type Fault = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// Starts the agent; it lives as long as the test. Gives its address.
+pub(crate) fn faulty_agent(fault: Fault) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream, fault));
+        }
+    });
+    address.to_string()
+}
+
+/// Serves one connection, to its end, whatever that is.
+fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
+    let mut connection = Connection::new(Config::new());
+    let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+    let mut chunk = [0; 64 * 1024];
+    while connection.phase() != Phase::Closed {
+        let read = stream.read(&mut chunk).ok()?;
+        input.extend_from_slice(&chunk[..read]);
+        let end = if read == 0 {
+            connection.handle_eof(&input)
+        } else {
+            answer(&mut connection, &mut input, &mut out)
+        };
+        let mut goodbye = false;
+        while let Some(len) = out.first_chunk() {
+            let frame = out.split_to(LENGTH_PREFIX + u32::from_be_bytes(*len) as usize);
+            let frame = fault(&frame).unwrap_or_default();
+            goodbye |= frame.get(LENGTH_PREFIX) == Some(&FrameType::AGENT_DISCONNECT.0);
+            stream.write_all(&frame).ok()?;
+        }
+        if goodbye || end.is_err() {
+            break;
+        }
+    }
+    Some(())
+}
+
+fn answer(
+    connection: &mut Connection,
+    input: &mut BytesMut,
+    out: &mut BytesMut,
+) -> Result<(), spop::ProtocolError> {
+    while let Some(event) = connection.handle_input(input, out)? {
+        let (id, word) = match event {
+            Event::Notify(notify) => (notify.id(), "none"),
+            Event::Malformed(id, _) => (id, "malformed"),
+            _ => continue,
+        };
+        let mut actions = Actions::new();
+        actions.set_var(Scope::Transaction, "failure", word).unwrap();
+        connection.ack(id, &actions, out).unwrap();
+    }
+    Ok(())
+}
