@@ -16,7 +16,7 @@ use crate::web::Answer;
 const BUCKETS: [f64; 9] = [1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 1e-2];
 
 /// How often samples are put into the buckets when nobody asks for them.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Makes all metrics of the process show up in the handle. Once in a process, from within a runtime.
 ///
@@ -68,7 +68,10 @@ pub struct Decisions {
 
 impl Default for Decisions {
     fn default() -> Self {
-        let count = |rule: Rule, outcome: Outcome| counter!("decision_total", "rule" => rule.as_str(), "outcome" => outcome.as_str());
+        let count = |rule: Rule, outcome: Outcome| {
+            let (rule, outcome) = (rule.as_str(), outcome.as_str());
+            counter!("decision_total", "rule" => rule, "outcome" => outcome)
+        };
         let by_rule = Rule::ALL.map(|rule| Outcome::ALL.map(|outcome| count(rule, outcome)));
         Self { by_rule: by_rule.into(), duration: histogram!("decision_duration_seconds") }
     }

@@ -66,7 +66,7 @@ async fn every_odd_message_is_answered_and_the_connection_stays() -> Result<(), 
     let path = ("req_path", TypedData::from("/"));
     let text = |text: &'static str| ("req_hdrs", TypedData::from(text));
     let null = TypedData::Null;
-    let bot: &[u8] = b"user-agent: GPTBot\r\n\r\n";
+    let bot: &[u8] = b"\x0auser-agent\x06GPTBot\0\0";
     for (what, args, word) in [
         (
             "all there is",
@@ -74,7 +74,7 @@ async fn every_odd_message_is_answered_and_the_connection_stays() -> Result<(), 
             "default",
         ),
         ("a crawler", vec![path, text("User-Agent: GPTBot\r\n\r\n")], "garbage"),
-        ("headers as BINARY", vec![path, ("req_hdrs", TypedData::Binary(bot))], "garbage"),
+        ("headers as req.hdrs_bin has them", vec![path, ("req_hdrs", TypedData::Binary(bot))], "garbage"),
         ("path as BINARY", vec![("req_path", TypedData::Binary(b"/a1b2c3d4"))], "garbage"),
         ("no method", vec![path], "default"),
         ("a NULL path", vec![("req_path", null)], "default"),

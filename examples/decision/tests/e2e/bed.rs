@@ -13,7 +13,7 @@ use testbed::{AgentProcess, Backend, Config, Haproxy, HaproxyProcess, haproxies}
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// For whatever must happen, on a machine that is busy.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Every HAProxy that the testbed has.
 pub(crate) fn all_haproxies() -> Outcome<Vec<Haproxy>> {
