@@ -275,12 +275,28 @@ impl Head<'_> {
         // The name has been checked, so its length is one byte.
         *head = [action, args, scope, self.name.len() as u8];
         let (name, rest) = rest.split_at_mut_checked(self.name.len())?;
-        name.copy_from_slice(self.name.as_bytes());
+        copy_name(name, self.name.as_bytes());
         let value = match self.value {
             Some(value) => value.write_head(rest)?,
             None => 0,
         };
         Some(head.len() + name.len() + value)
+    }
+}
+
+/// Copies a name of the same length: those of 8 to 16 bytes, as most have, in two moves that overlap.
+#[inline(always)]
+fn copy_name(to: &mut [u8], name: &[u8]) {
+    if name.len() <= 16
+        && let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>())
+        && let Some(room) = to.first_chunk_mut()
+    {
+        *room = *first;
+        if let Some(room) = to.last_chunk_mut() {
+            *room = *last;
+        }
+    } else {
+        to.copy_from_slice(name);
     }
 }
 
