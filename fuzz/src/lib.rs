@@ -70,6 +70,8 @@ fn walk_message(message: &Message<'_>) {
             message.get::<TypedData<'_>>(name).expect("the first of this name");
         }
     }
+    let values: Vec<TypedData<'_>> = message.deserialize().expect("any values");
+    assert!(values.into_iter().eq(message.args().map(|arg| arg.value)));
     let past_the_last = message.nth::<bool>(message.args().len()).expect_err("no such argument");
     show(format_args!("{past_the_last} {past_the_last:?}"));
 }

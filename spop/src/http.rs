@@ -220,9 +220,9 @@ impl<'a> Iterator for Items<'a> {
 type Step<'a> = Option<(Option<Header<'a>>, &'a [u8])>;
 
 fn next_line(block: &[u8]) -> Step<'_> {
-    let (line, rest) = split_at_byte(block, b'\n').unwrap_or((block, &[]));
+    let (line, rest) = parse::split_at_byte(block, b'\n').unwrap_or((block, &[]));
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let header = split_at_byte(line, b':').and_then(|(name, value)| Header::new(name, value));
+    let header = parse::split_at_byte(line, b':').and_then(|(name, value)| Header::new(name, value));
     (!line.is_empty()).then_some((header, rest))
 }
 
@@ -239,15 +239,10 @@ fn next_pair(block: &[u8]) -> Step<'_> {
     }
 }
 
-/// What stands before and behind the first `byte`.
-fn split_at_byte(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|&other| other == byte)?;
-    Some((&bytes[..at], &bytes[at + 1..]))
-}
-
 impl<'a> Header<'a> {
     fn new(name: &'a [u8], value: &'a [u8]) -> Option<Self> {
-        let is_name = !name.is_empty() && !name.iter().any(|byte| b" \t\r\n:".contains(byte));
+        let is_name =
+            !name.is_empty() && !name.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b':'));
         is_name.then(|| Self { name: Text::new(name), value: Text::new(trim(value)) })
     }
 }

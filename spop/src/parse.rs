@@ -3,7 +3,7 @@
 //! All work on complete frames: running out of bytes is an error here, never a wish for more. Varints and typed values
 //! are plain functions of nom's shape, as combinator chains for such small things cost two to three times as much.
 
-use nom::bytes::complete::take;
+use nom::bytes::complete::{take, take_until};
 use nom::error::{ErrorKind, ParseError};
 use nom::number::complete::be_u8;
 use nom::{IResult, Parser};
@@ -75,6 +75,13 @@ pub(crate) fn bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
         Some((bytes, rest)) => Ok((rest, bytes)),
         None => fail(input, DecodeErrorKind::Truncated),
     }
+}
+
+/// What stands before and behind the first `byte`: a line, or a header's name.
+#[inline]
+pub(crate) fn split_at_byte(input: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let found: IResult<_, &[u8], ()> = take_until(&[byte][..])(input);
+    found.ok().and_then(|(rest, before)| Some((before, rest.get(1..)?)))
 }
 
 #[inline(always)]

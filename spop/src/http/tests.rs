@@ -220,6 +220,7 @@ mod header_map {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes Miri many minutes")]
     fn more_names_than_a_map_holds_are_counted() {
         let block: String = (0..40_000).map(|n| format!("n{n}: x\r\n")).collect();
         let (map, left_out) = Headers::text(block.as_bytes()).to_header_map();

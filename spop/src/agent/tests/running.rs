@@ -57,6 +57,18 @@ fn a_notify_without_messages_is_a_notify() {
         .agent(&["ACK 1/1"]);
 }
 
+/// HAProxy 3.1 does not keep to a smaller size than its own (P14).
+#[test]
+fn a_notify_longer_than_agreed_on_is_taken_up_to_the_agents_own_limit() {
+    let long = [b"\x01m\x01\0\x09\xf8\x2f".as_slice(), &[0; 1000]].concat();
+    Transcript::new(Config::new().max_frame_size(1014))
+        .haproxy(&hello("2.0", 256, "pipelining", b""))
+        .events(&["CONNECTED 256 pipelining"])
+        .agent(&["HELLO 2.0 256 pipelining,fragmentation"])
+        .haproxy(&frame(FrameType::NOTIFY, FIN, id(1, 1), &long))
+        .events(&["NOTIFY 1/1"]);
+}
+
 #[test]
 fn a_notify_that_cannot_be_read_needs_an_ack_all_the_same() {
     Transcript::running(Config::new())
