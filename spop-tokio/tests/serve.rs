@@ -7,6 +7,7 @@ use std::future::IntoFuture;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use spop_tokio::spop::haproxy::{Config, Engine};
 use spop_tokio::spop::{FrameType, Status};
 use spop_tokio::{BoxError, Listener, Peer, Request, Server, SocketListener, service_fn};
@@ -42,6 +43,20 @@ async fn at_the_connection_limit_no_more_are_accepted_until_one_ends() {
     drop(a);
     haproxy.event().await.unwrap().expect("AGENT-HELLO");
     assert_eq!(types(&writes.take().concat()), [FrameType::AGENT_HELLO]);
+}
+
+#[tokio::test]
+async fn a_burst_of_connections_finds_room_while_none_is_accepted() {
+    // HAProxy opens a connection for each of a burst's first requests.
+    const BURST: usize = 300;
+    let listener = SocketListener::bind("localhost:0").await.unwrap();
+    let address = listener.tcp_addr().unwrap();
+    soon(try_join_all((0..BURST).map(|_| TcpStream::connect(address)))).await.unwrap();
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.sock");
+    let _listener = SocketListener::bind_unix(&path, None).unwrap();
+    soon(try_join_all((0..BURST).map(|_| UnixStream::connect(&path)))).await.unwrap();
 }
 
 #[tokio::test]

@@ -295,3 +295,24 @@ async fn a_path_may_be_relative() {
     assert!(soon(serving).await.unwrap_err().is_cancelled());
     assert!(!path.exists());
 }
+
+#[tokio::test]
+async fn a_directory_that_is_locked_for_long_is_an_error() {
+    let (directory, path) = place();
+    let locked = fs::File::open(directory.path()).unwrap();
+    locked.lock().unwrap();
+    let error = SocketListener::bind_unix(&path, None).unwrap_err();
+    explained(&error, ErrorKind::TimedOut, &path, "another process has it locked");
+}
+
+#[tokio::test]
+async fn a_socket_whose_listener_accepts_nothing_is_refused_at_once() {
+    let (_directory, path) = place();
+    let socket = tokio::net::UnixSocket::new_stream().unwrap();
+    socket.bind(&path).unwrap();
+    let _listener = socket.listen(0).unwrap();
+    // The backlog is full now.
+    let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let error = SocketListener::bind_unix(&path, None).unwrap_err();
+    explained(&error, ErrorKind::AddrInUse, &path, "another process listens at it");
+}

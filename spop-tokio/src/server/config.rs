@@ -157,8 +157,10 @@ impl<S> Server<S> {
     /// is not started, and fails at once with [`FailureKind::Overload`]. Handlers that answer without waiting never count.
     ///
     /// It bounds what a backend that hangs can pile up: each request holds its frame and its future, so 4096 of them with
-    /// full frames of 16 KiB take 64 MiB. Runtime threads that reach the limit at the same moment may go over it by one
-    /// each. HAProxy's side is the `maxconn` of its `server` line, times the 20 that it sends on a connection.
+    /// full frames of 16 KiB take 64 MiB. A frame holds the read that it came with, which is most often not much more; a
+    /// peer out to do harm can make that 64 KiB more for each, 320 MiB in all. Runtime threads that reach the limit at the
+    /// same moment may go over it by one each. HAProxy's side is the `maxconn` of its `server` line, times the 20 that it
+    /// sends on a connection.
     #[must_use]
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.config.max_requests = requests.max(1);

@@ -210,7 +210,10 @@ where
             }
             Timer::Pace => self.connection.assume_read(&self.out),
             Timer::Request => self.handlers.expire(Instant::now()),
-            Timer::Idle if self.connection.in_flight() == 0 => self.connection.drain(&mut self.out),
+            // Not a drain, which waits for the rest of a NOTIFY in fragments.
+            Timer::Idle if self.connection.in_flight() == 0 => {
+                self.connection.disconnect(Status::NORMAL, "", &mut self.out);
+            }
             Timer::Idle => self.put_idle_off(),
             Timer::Age => self.begin_drain(Instant::now() + self.config.drain_timeout),
             Timer::Quiet => self.look_for_quiet(),

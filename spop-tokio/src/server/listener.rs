@@ -1,12 +1,13 @@
 //! Where connections come from.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 use tokio::time::sleep;
 use tokio_util::either::Either;
 
@@ -15,6 +16,10 @@ use super::abstract_socket::AbstractSocket;
 use super::unix::{Live, UnixSocket};
 use crate::log::warning;
 use crate::service::Peer;
+
+/// How many connections wait for their turn, unless the system allows fewer (`net.core.somaxconn`). HAProxy opens one per
+/// request of a burst, and one that finds no room waits for a second (TCP) or fails (Unix).
+pub(super) const BACKLOG: u32 = 4096;
 
 /// A source of connections. Implemented for tokio's listeners and for [`SocketListener`]; implement it to serve TLS or
 /// anything else.
@@ -94,7 +99,7 @@ impl SocketListener {
         if let Some(path) = address.strip_prefix("unix:").or_else(|| address.strip_prefix("unix@")) {
             return Self::bind_unix(path, None);
         }
-        let listener = TcpListener::bind(address).await;
+        let listener = bind_tcp(address).await;
         let explain = |error: io::Error| {
             let text = format!("cannot listen at {address}: {error} (want HOST:PORT or unix:PATH)");
             io::Error::new(error.kind(), text)
@@ -126,7 +131,7 @@ impl SocketListener {
     }
 
     /// The TCP address; `None` for a Unix socket.
-    pub fn tcp_addr(&self) -> Option<std::net::SocketAddr> {
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
         match &self.0 {
             Socket::Tcp(listener) => listener.local_addr().ok(),
             _ => None,
@@ -173,6 +178,25 @@ impl Listener for SocketListener {
     fn is_taken_over(&self) -> bool {
         matches!(&self.0, Socket::Unix(socket) if !socket.is_in_place())
     }
+}
+
+async fn bind_tcp(address: &str) -> io::Result<TcpListener> {
+    let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for address in lookup_host(address).await? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // An agent that is started again finds connections of the one before it at the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts until it works. What is wrong with one connection is passed over; what is wrong with the process or the system,

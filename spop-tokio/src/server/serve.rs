@@ -6,11 +6,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet, yield_now};
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet, unconstrained, yield_now};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::connection::End;
+use super::listener::BACKLOG;
 use super::shutdown::Shutdown;
 use super::{Listener, Server};
 use crate::log::{debug, warning};
@@ -101,8 +103,7 @@ impl<S: Service, L: Listener, F: Future<Output = ()>> Serve<S, L, F> {
             unanswered += open.accept_until(failed).await;
         }
         open.shutdown.fail_checks();
-        // What the system has accepted already: HAProxy takes it for connected.
-        unanswered += open.accept_until(yield_now()).await;
+        open.accept_backlog().await;
         debug!("shutdown: draining connections");
         unanswered += open.drain(deadline).await;
         Ok(Drained { unanswered })
@@ -132,29 +133,37 @@ impl<S: Service, L: Listener> Open<S, L> {
 
     /// Accepts connections; gives how many requests those left without an answer that ended meanwhile.
     async fn accept_until(&mut self, end: impl Future<Output = ()>) -> usize {
-        let Self { server, listener, permits, connections, shutdown } = self;
         let mut end = pin!(end);
         let mut unanswered = 0;
         loop {
-            let accept = async {
-                // Never closed, so there is always one to come.
-                let permit = Arc::clone(permits).acquire_owned().await.ok();
-                (permit, listener.accept().await)
-            };
             tokio::select! {
-                // First, so that what can be accepted is, before the end.
+                // A flood of connections must not keep the others waiting.
                 biased;
-                (permit, (io, peer)) = accept => {
-                    let (server, shutdown) = (Arc::clone(server), Arc::clone(shutdown));
-                    connections.spawn(async move {
-                        let _permit = permit;
-                        serve_one(&server, io, peer, shutdown).await
-                    });
-                }
-                Some(ended) = connections.join_next() => unanswered += report(ended),
                 () = &mut end => return unanswered,
+                Some(ended) = self.connections.join_next() => unanswered += report(ended),
+                accepted = accept(&self.permits, &mut self.listener) => self.spawn(accepted),
             }
         }
+    }
+
+    /// Accepts what the system has accepted already: HAProxy takes it for connected.
+    async fn accept_backlog(&mut self) {
+        // The runtime gets to know what has come by now.
+        yield_now().await;
+        for _ in 0..BACKLOG {
+            match unconstrained(accept(&self.permits, &mut self.listener)).now_or_never() {
+                Some(accepted) => self.spawn(accepted),
+                None => return,
+            }
+        }
+    }
+
+    fn spawn(&mut self, (permit, (io, peer)): Accepted<L::Io>) {
+        let (server, shutdown) = (Arc::clone(&self.server), Arc::clone(&self.shutdown));
+        self.connections.spawn(async move {
+            let _permit = permit;
+            serve_one(&server, io, peer, shutdown).await
+        });
     }
 
     /// Lets all connections end, by `deadline`; gives how many requests were left without an answer.
@@ -174,6 +183,15 @@ impl<S: Service, L: Listener> Open<S, L> {
         }
         unanswered
     }
+}
+
+/// A connection, and its place among those that may be open.
+type Accepted<Io> = (Option<OwnedSemaphorePermit>, (Io, Peer));
+
+async fn accept<L: Listener>(permits: &Arc<Semaphore>, listener: &mut L) -> Accepted<L::Io> {
+    // Never closed, so there is always one to come.
+    let permit = Arc::clone(permits).acquire_owned().await.ok();
+    (permit, listener.accept().await)
 }
 
 /// How many requests a connection left without an answer.

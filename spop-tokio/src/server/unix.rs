@@ -1,12 +1,17 @@
 //! A Unix socket in the file system.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::net::UnixListener;
+
+use super::listener::BACKLOG;
 
 /// A listener that removes its file when it is dropped.
 #[derive(Debug)]
@@ -47,7 +52,9 @@ impl UnixSocket {
         }
         let hidden = Hidden::create(directory)?;
         let bound = hidden.0.join("s");
-        let listener = UnixListener::bind(&bound)?;
+        let socket = tokio::net::UnixSocket::new_stream()?;
+        socket.bind(&bound)?;
+        let listener = socket.listen(BACKLOG)?;
         if let Some(mode) = mode {
             fs::set_permissions(&bound, Permissions::from_mode(mode))?;
         }
@@ -97,8 +104,15 @@ fn directory_of(path: &Path) -> &Path {
 /// own. The turn ends when the file is dropped.
 fn take_turn(directory: &Path) -> Result<File> {
     let turn = File::open(directory)?;
-    turn.lock()?;
-    Ok(turn)
+    // A turn takes a millisecond, and whoever may read the directory can keep it.
+    for _ in 0..100 {
+        match turn.try_lock() {
+            Ok(()) => return Ok(turn),
+            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(Error::new(ErrorKind::TimedOut, "another process has it locked"))
 }
 
 /// Checks that nothing is at `path`, or a socket.
@@ -115,13 +129,16 @@ fn expect_no_other_file(path: &Path) -> Result<()> {
 
 /// Checks that no process is behind a socket at `path`.
 fn expect_nobody_listens(path: &Path) -> Result<()> {
-    match UnixStream::connect(path) {
-        Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => Ok(()),
-        Ok(_) => Err(Error::new(
+    // It must not wait for somebody whose backlog is full.
+    match tokio::net::UnixSocket::new_stream()?.connect(path).now_or_never() {
+        Some(Err(error)) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
+            Ok(())
+        }
+        Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => Err(Error::new(
             ErrorKind::AddrInUse,
             "another process listens at it: stop that one, or choose another path",
         )),
-        Err(error) => Err(error),
     }
 }
 

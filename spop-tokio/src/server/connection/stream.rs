@@ -60,7 +60,7 @@ where
 
     /// Reads one burst; 0 at the end of the stream.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.read_size);
+        self.make_room();
         let room = self.input.capacity() - self.input.len();
         let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
         match polled {
@@ -73,10 +73,18 @@ where
             Poll::Ready(Ok(read)) if read < self.read_size / 4 => {
                 self.read_size = (self.read_size / 2).max(MIN_READ);
             }
-            Poll::Pending if self.handlers.is_empty() => self.shrink(),
             _ => {}
         }
         polled
+    }
+
+    fn make_room(&mut self) {
+        if !self.input.try_reclaim(self.read_size) {
+            // Requests at work hold the buffer, or it is small. `reserve` would make the next one as large as any before.
+            let mut room = BytesMut::with_capacity(self.input.len() + self.read_size);
+            room.extend_from_slice(&self.input);
+            self.input = room;
+        }
     }
 
     /// Sends what is left and waits for the peer to close, so that a reset does not overtake the goodbye.
@@ -94,8 +102,9 @@ where
 }
 
 impl<Io, C, F: Future> Driver<'_, Io, C, F> {
-    /// Gives back what bursts needed, now that the connection is idle: HAProxy keeps many such.
+    /// Gives back what bursts needed, once the connection is quiet: HAProxy keeps many such.
     pub(super) fn shrink(&mut self) {
+        self.read_size = MIN_READ;
         for buffer in [&mut self.input, &mut self.out] {
             if buffer.is_empty() && buffer.capacity() > MIN_READ {
                 *buffer = BytesMut::new();
