@@ -81,7 +81,8 @@ impl Bed {
     /// Starts an agent in this process, a backend, and HAProxy between them.
     pub(crate) async fn start<S: Service>(&self, server: Server<S>, config: Config) -> Outcome<Setup> {
         let backend = Backend::start().await?;
-        let agent = Agent::start(server).await?;
+        // HAProxy ends first, and then checks no more.
+        let agent = Agent::start(server.drain_checks(0)).await?;
         let haproxy = self.haproxy(&config.agent(agent.address).backend(backend.addr())).await?;
         Ok(Setup { haproxy, agent, backend })
     }

@@ -25,7 +25,7 @@ pub(crate) async fn spop_check(bed: &Bed) -> Outcome {
         expect_score(&http::get(haproxy.http(), "/", &[]).await?);
 
         let mark = agent.logs().mark();
-        let is_check = |line: &str| line.contains("health check passed");
+        let is_check = |line: &str| line.contains("health check ") && line.contains(" passed=true");
         agent.logs().wait_for_since(mark, "another health check", SOON, is_check).await?;
         assert!(agent.terminate(SOON).await?.success());
         haproxy.wait_server_status("agents", "agent1", "DOWN", SOON).await?;

@@ -121,18 +121,24 @@ async fn answers_of(bed: &Bed, length: usize) -> Outcome<String> {
         let to = setup.haproxy.http();
         clients.spawn(async move {
             let mut connection = http::Connection::open(to, None, SOON).await?;
+            let mut longest = Duration::ZERO;
             for _ in 0..LONG_REQUESTS {
+                let start = Instant::now();
                 let response = connection.send(&http::Request::new("GET", "/").deadline(SOON)).await?;
                 expect(&response, &[("x-length", Some(&length.to_string()))]);
+                longest = longest.max(start.elapsed());
             }
-            Outcome::Ok(())
+            Outcome::Ok(longest)
         });
     }
+    let mut longest = Duration::ZERO;
     while let Some(client) = clients.join_next().await {
-        client??;
+        longest = longest.max(client??);
     }
-    let took = start.elapsed().as_millis();
+    let (took, longest) = (start.elapsed().as_millis(), longest.as_millis());
     setup.finish(bed).await?;
     let (answers, connections) = (LONG_CLIENTS * LONG_REQUESTS, connections.lock().expect("as above").len());
-    Ok(format!("{answers} answers of {length} bytes, {connections} connections, {took} ms"))
+    Ok(format!(
+        "{answers} answers of {length} bytes, connections: {connections}, {took} ms, longest request {longest} ms"
+    ))
 }

@@ -1,7 +1,8 @@
 //! Agents of this workspace behind every HAProxy there is: what only the real thing can show.
 //!
-//! `cargo test -p testbed --test scenarios -- fragments` runs one scenario on all versions, `-- ::3.2` all on one. A
-//! table of all that ran comes at the end. Without a HAProxy it fails, and says what to install.
+//! Each is called `file::scenario::version`: `cargo test -p testbed --test scenarios -- faults::` runs those of one file,
+//! `-- group` one scenario on all versions, `-- ::3.2` all on one. A table of all that ran comes at the end. Without a HAProxy
+//! it fails, and says what to install.
 
 #![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
@@ -15,6 +16,7 @@ mod lifecycle;
 mod load;
 mod log;
 mod messages;
+mod pitfalls;
 mod reputation;
 mod table;
 mod traffic;
@@ -41,6 +43,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const THREADS: std::ops::RangeInclusive<usize> = 3..=4;
 
 struct Scenario {
+    module: &'static str,
     name: &'static str,
     run: for<'b> fn(&'b Bed) -> Pin<Box<dyn Future<Output = Outcome> + 'b>>,
     /// Empty for most: they are for all versions.
@@ -69,6 +72,7 @@ const QUEUE_WOKEN: Only = Only {
 macro_rules! scenarios {
     ($($module:ident::$name:ident $([$only:expr])?,)*) => {
         [$(Scenario {
+            module: stringify!($module),
             name: stringify!($name),
             run: |bed| Box::pin($module::$name(bed)),
             only: &[$($only)?],
@@ -113,6 +117,9 @@ const SCENARIOS: &[Scenario] = &scenarios![
     faults::frozen_agent,
     load::parallel_clients,
     load::long_answers,
+    pitfalls::late_answer,
+    pitfalls::odd_status_in_check,
+    pitfalls::agent_lowers_frame_size,
 ];
 
 fn main() -> ExitCode {
@@ -134,9 +141,12 @@ fn default_threads() -> usize {
     cores.clamp(*THREADS.start(), *THREADS.end())
 }
 
-/// Whether the command line can mean one of the scenarios: they are called `scenario::version`.
+/// Whether the command line can mean one of the scenarios.
 fn may_select(arguments: &Arguments) -> bool {
-    let names_one = |filter: &String| SCENARIOS.iter().any(|scenario| scenario.name.contains(&**filter));
+    let names_one = |filter: &String| {
+        let mut scenarios = SCENARIOS.iter();
+        scenarios.any(|scenario| scenario.module.contains(&**filter) || scenario.name.contains(&**filter))
+    };
     let is_version = |filter: &String| filter.contains("::") || filter.parse::<Version>().is_ok();
     arguments.filter.as_ref().is_none_or(|filter| names_one(filter) || is_version(filter))
 }
@@ -206,7 +216,7 @@ impl Scenario {
     }
 
     fn name_with(&self, version: Version) -> String {
-        format!("{}::{version}", self.name)
+        format!("{}::{}::{version}", self.module, self.name)
     }
 }
 

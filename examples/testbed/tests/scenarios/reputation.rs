@@ -45,7 +45,7 @@ pub(crate) async fn ip_reputation_seed(bed: &Bed) -> Outcome {
         for client in clients().chain(clients()) {
             scores.push(ask(&haproxy, client).await?.ok_or("a score was awaited")?);
         }
-        finish(haproxy, agent).await?;
+        expect_no_failed_event(&haproxy);
         let (first, second) = scores.split_at(CLIENTS.count());
         assert_eq!(first, second, "the same client has the same score");
         runs.push(first.to_vec());
@@ -142,6 +142,7 @@ pub(crate) async fn own_config(bed: &Bed) -> Outcome {
         .replace("mode spop", "mode {mode}")
         // Short as it should be, but a machine that runs many tests at a time may take longer.
         .replace("timeout processing 100ms", "timeout processing 10s")
+        .replace("check inter 2s", "check inter 200ms")
         .agent(agent.address()?)
         .backend(backend.addr());
     let haproxy = bed.haproxy(&config).await?;
@@ -233,10 +234,11 @@ async fn logged_score(agent: &AgentProcess, client: IpAddr) -> Outcome<u32> {
 
 /// Stops both: nothing has failed, and the agent's log has nothing but its first and its last line above debug.
 pub(crate) async fn finish(haproxy: HaproxyProcess, mut agent: AgentProcess) -> Outcome {
-    expect_no_failed_event(&haproxy);
-    drop(haproxy);
+    // The agent first: it waits for HAProxy to notice.
     let status = agent.terminate(SOON).await?;
     assert!(status.success(), "{status}");
+    expect_no_failed_event(&haproxy);
+    drop(haproxy);
     expect_quiet_log(&agent).await
 }
 

@@ -1,0 +1,129 @@
+//! HAProxy's bugs that an agent can step on: see docs/haproxy-versions.md. Those of versions that nobody can get any more are
+//! tested without HAProxy, in `spop` and `spop-tokio`.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use spop_tokio::spop::Status;
+use spop_tokio::spop::agent::{Config as Limits, Connection};
+use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
+use testbed::{Config, Spoe, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+
+use crate::bed::{Bed, Outcome, PATIENCE, Recorder, SOON, expect, prompt, with_one_connection};
+use crate::log::above_debug;
+
+/// HAProxy up to 3.0 asks with the same ids again when it has given a request up: the answer to the old one must not be
+/// taken for that to the new one (P8).
+pub(crate) async fn late_answer(bed: &Bed) -> Outcome {
+    let (asked_again, over) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let service = service_fn(move |request: Request| {
+        let (asked_again, over, started) = (asked_again.clone(), over.clone(), started.clone());
+        async move {
+            let is_first = request.message("first").is_some();
+            started.send(is_first).ok();
+            if is_first {
+                // Answered, or dropped.
+                let _over = Tell(over);
+                asked_again.notified().await;
+            } else {
+                asked_again.notify_one();
+                over.notified().await;
+            }
+            let mut actions = Actions::new();
+            actions.set_var(Scope::Transaction, "asked", if is_first { "first" } else { "second" })?;
+            Ok::<_, BoxError>(actions)
+        }
+    });
+    let spoe = Spoe::new("late")
+        .processing("500ms")
+        .agent("option continue-on-error")
+        .message("first", &["event on-frontend-http-request"])
+        .message("second", &["event on-http-response"]);
+    let show = "http-after-response set-header x-asked %[var(txn.late.asked)]";
+    let config = with_one_connection(Config::http(&spoe).frontend(show));
+    let setup = bed.start(Server::new(service).request_timeout(None), config).await?;
+    let response = setup.get("/").await?;
+    // The error is that of the first event.
+    assert_eq!((response.status, response.header("x-spoe-error")), (200, Some("1")), "{response:?}");
+    assert_eq!(response.header("x-asked"), Some("second"), "{response:?}");
+    assert_eq!((starts.recv().await, starts.recv().await), (Some(true), Some(false)));
+    setup.finish_after_failures().await?;
+    assert_eq!(above_debug(&bed.log().lines()), [""; 0]);
+    Ok(())
+}
+
+/// Tells when it is dropped.
+struct Tell(Arc<Notify>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// A health check that is answered with a status without a text crashes HAProxy up to 3.0, so none leaves (P9).
+pub(crate) async fn odd_status_in_check(bed: &Bed) -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let agent = tokio::spawn(async move {
+        for code in (14..=98).step_by(7).cycle() {
+            let (mut io, _) = listener.accept().await?;
+            io.read_u8().await?;
+            let mut out = BytesMut::new();
+            Connection::new(Limits::new()).disconnect(Status(code), "", &mut out);
+            io.write_all(&out).await?;
+        }
+        Outcome::Ok(())
+    });
+    let spoe = Spoe::new("odd").message("never", &["event on-frontend-http-request if { always_false }"]);
+    let config = Config::http(&spoe).agent(address).backend(address);
+    let haproxy = bed.haproxy(&config).await?;
+    let before = haproxy.pids();
+    let down = haproxy.wait_server_status("agents", "agent1", "DOWN", SOON).await?;
+    assert_eq!(down.check_status, "L7RSP", "{down:?}");
+    assert_eq!(haproxy.pids(), before, "no worker has gone");
+    agent.abort();
+    Ok(())
+}
+
+/// HAProxy from 3.1 fails what is longer than the agent takes, up to 3.0 it sends that in fragments: the connection goes on
+/// (P14 is about a version that sends it as it is).
+pub(crate) async fn agent_lowers_frame_size(bed: &Bed) -> Outcome {
+    let recorder = Recorder::default();
+    let recording = recorder.clone();
+    let service = service_fn(move |request: Request| {
+        recording.add(&request);
+        async move {
+            let value: &str = request.message("ask").ok_or("no message")?.nth(0)?;
+            let mut actions = Actions::new();
+            actions.set_var(Scope::Transaction, "length", value.len() as u64)?;
+            Ok::<_, BoxError>(actions)
+        }
+    });
+    let lines = ["args req.hdr(x-long)", "event on-frontend-http-request"];
+    let spoe = Spoe::new("small").processing(PATIENCE).message("ask", &lines);
+    let show = "http-after-response set-header x-length %[var(txn.small.length)] \
+                if { var(txn.small.length) -m found }";
+    let config = with_one_connection(Config::http(&spoe).frontend(show));
+    let setup = bed.start(Server::new(service).max_frame_size(512), config).await?;
+    let ask = |length: usize| http::Request::new("GET", "/").header("x-long", &"x".repeat(length));
+    expect(&setup.send(&ask(100)).await?, &[("x-length", Some("100"))]);
+    let before = recorder.take_one().connection;
+    let response = prompt(setup.send(&ask(2000))).await?;
+    if bed.version().speaks_mode_spop() {
+        assert_eq!((response.status, response.header("x-spoe-error")), (200, Some("259")), "{response:?}");
+        assert_eq!(recorder.take(), []);
+    } else {
+        expect(&response, &[("x-length", Some("2000"))]);
+        assert_eq!(recorder.take_one().connection, before);
+    }
+    expect(&setup.send(&ask(101)).await?, &[("x-length", Some("101"))]);
+    assert_eq!(recorder.take_one().connection, before);
+    setup.finish_after_failures().await?;
+    assert_eq!(above_debug(&bed.log().lines()), [""; 0]);
+    Ok(())
+}
