@@ -1,17 +1,19 @@
 //! Handlers by message name.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use spop::{Actions, Message};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::log::{debug, warning};
-use crate::{BoxError, Request, Service};
+use crate::{BoxError, FailureKind, Request, Service};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send>>;
 /// Gets the place that the call takes under a limit, and drops it when it is done.
@@ -22,8 +24,8 @@ type Place = OwnedSemaphorePermit;
 ///
 /// The messages of one NOTIFY (HAProxy sends all messages of an event together) are handled at the same time, and answered
 /// in one ACK, their actions in the messages' order. If some return an error, the actions of the others are kept, and the
-/// fallback actions of [`Server::on_failure`](crate::Server::on_failure) follow, once, for the first error. A handler that
-/// panics or takes too long fails the whole request.
+/// fallback actions of [`Server::on_failure`](crate::Server::on_failure) follow, once, for the first error. The same goes for
+/// panics and for what is over a limit; a handler that takes too long fails the whole request.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -106,7 +108,7 @@ impl Router {
         F: Fn(MessageRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Actions, BoxError>> + Send + 'static,
     {
-        self.fallback = Some(Route::new("", None, waiting(handler)));
+        self.fallback = Some(Route::new("(any other)", None, waiting(handler)));
         self
     }
 
@@ -116,16 +118,14 @@ impl Router {
         self
     }
 
-    /// The answer to the message at `index`.
-    fn answer(&self, request: &Request, index: usize, message: &Message<'_>) -> Option<Answer> {
+    /// Who answers the message, if anybody does.
+    fn route_for(&self, message: &Message<'_>) -> Option<&Route> {
         let known = self.routes.iter().find(|route| message.name() == *route.name);
-        match known.or(self.fallback.as_ref()) {
-            Some(route) => Some(route.call(MessageRequest { request: request.clone(), index })),
-            None => {
-                debug!(message = %message.name(), "message without a handler");
-                None
-            }
+        let route = known.or(self.fallback.as_ref());
+        if route.is_none() {
+            debug!(message = %message.name(), "message without a handler");
         }
+        route
     }
 }
 
@@ -135,14 +135,19 @@ impl Route {
         Self { name: name.into(), handler, limit: limit.map(places) }
     }
 
+    /// The answer to the message at `index`. A panic is an error as any other, so that it costs the other messages nothing.
+    async fn answer(&self, request: &Request, index: usize) -> Result<Actions, BoxError> {
+        let request = MessageRequest { request: request.clone(), index };
+        let call = async { self.call(request).await };
+        let unwound = |_| Err(Unanswered::new(FailureKind::Panic, &self.name));
+        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(unwound)
+    }
+
     fn call(&self, request: MessageRequest) -> Answer {
         let Some(limit) = &self.limit else { return (self.handler)(request, None) };
         match Arc::clone(limit).try_acquire_owned() {
             Ok(place) => (self.handler)(request, Some(place)),
-            Err(_) => {
-                let overload = Overload { message: self.name.clone() };
-                Box::pin(async move { Err(overload.into()) })
-            }
+            Err(_) => Box::pin(ready(Err(Unanswered::new(FailureKind::Overload, &self.name)))),
         }
     }
 }
@@ -191,13 +196,8 @@ impl Service for Router {
 
     async fn call(&self, request: Request) -> Result<Actions, BoxError> {
         let messages = request.messages().enumerate();
-        let mut answers: Vec<_> =
-            messages.filter_map(|(index, message)| self.answer(&request, index, &message)).collect();
-        if answers.len() == 1
-            && let Some(answer) = answers.pop()
-        {
-            return answer.await;
-        }
+        let routes = messages.filter_map(|(index, message)| Some((index, self.route_for(&message)?)));
+        let answers = routes.map(|(index, route)| route.answer(&request, index));
         let (mut done, mut failed) = (Actions::new(), None);
         for answer in join_all(answers).await {
             match answer {
@@ -242,19 +242,29 @@ impl MessageRequest {
     }
 }
 
-/// As many requests are at work for a message as may be: this one was not started.
+/// A message that has no answer of its handler.
 #[derive(Debug)]
-pub(crate) struct Overload {
+pub(crate) struct Unanswered {
+    pub(crate) kind: FailureKind,
     message: Box<str>,
 }
 
-impl fmt::Display for Overload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "too many requests at work for message {}", self.message)
+impl Unanswered {
+    fn new(kind: FailureKind, message: &str) -> BoxError {
+        Self { kind, message: message.into() }.into()
     }
 }
 
-impl std::error::Error for Overload {}
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            FailureKind::Overload => write!(f, "too many requests at work for message {}", self.message),
+            _ => write!(f, "the handler of message {} panicked", self.message),
+        }
+    }
+}
+
+impl std::error::Error for Unanswered {}
 
 /// Some messages of a request failed; the answers of the others are kept.
 #[derive(Debug)]

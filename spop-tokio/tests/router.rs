@@ -145,6 +145,24 @@ async fn if_several_messages_fail_there_is_one_fallback_for_the_first_error() {
 }
 
 #[tokio::test]
+async fn a_panic_over_one_message_keeps_the_actions_of_the_others() {
+    async fn late_panic(_: MessageRequest) -> Result<Actions, BoxError> {
+        tokio::task::yield_now().await;
+        panic!("a handler's panic")
+    }
+    fn early_panic(_: MessageRequest) -> std::future::Ready<Result<Actions, BoxError>> {
+        panic!("a panic before there is a future")
+    }
+    let router =
+        Router::new().message("a", say("by a")).message("late", late_panic).message("early", early_panic);
+    let mut haproxy = haproxy(router).await;
+    for panics in ["late", "early"] {
+        haproxy.ask_together(&[panics, "a"]).await;
+        assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.failure=panic"], "{panics}");
+    }
+}
+
+#[tokio::test]
 async fn if_the_others_actions_do_not_fit_with_the_fallback_it_comes_alone() {
     // Fits into the frame, with fewer bytes to spare than the fallback has.
     let big = |_| async {

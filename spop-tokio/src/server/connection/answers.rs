@@ -7,7 +7,7 @@ use spop::{AckError, Actions, NotifyId};
 
 use super::Driver;
 use crate::log::{debug, warning};
-use crate::router::{Overload, Partial};
+use crate::router::{Partial, Unanswered};
 use crate::server::config::{Failure, FailureKind};
 use crate::server::handlers::Outcome;
 use crate::{BoxError, Request};
@@ -46,7 +46,8 @@ where
             Ok(partial) => (partial.done, partial.error),
             Err(error) => (Actions::new(), error),
         };
-        let kind = if error.is::<Overload>() { FailureKind::Overload } else { FailureKind::Error };
+        let kind =
+            error.downcast_ref::<Unanswered>().map_or(FailureKind::Error, |unanswered| unanswered.kind);
         let fallback = self.fallback(id, kind, Some(error));
         if done.is_empty() || !self.ack_if_it_fits(id, done.append(&fallback)) {
             self.ack_fallback(id, &fallback);
