@@ -139,7 +139,7 @@ impl Route {
     async fn answer(&self, request: &Request, index: usize) -> Result<Actions, BoxError> {
         let request = MessageRequest { request: request.clone(), index };
         let call = async { self.call(request).await };
-        let unwound = |_| Err(Unanswered::new(FailureKind::Panic, &self.name));
+        let unwound = |_| Err(Unanswered::error(FailureKind::Panic, &self.name));
         AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(unwound)
     }
 
@@ -147,7 +147,7 @@ impl Route {
         let Some(limit) = &self.limit else { return (self.handler)(request, None) };
         match Arc::clone(limit).try_acquire_owned() {
             Ok(place) => (self.handler)(request, Some(place)),
-            Err(_) => Box::pin(ready(Err(Unanswered::new(FailureKind::Overload, &self.name)))),
+            Err(_) => Box::pin(ready(Err(Unanswered::error(FailureKind::Overload, &self.name)))),
         }
     }
 }
@@ -250,7 +250,7 @@ pub(crate) struct Unanswered {
 }
 
 impl Unanswered {
-    fn new(kind: FailureKind, message: &str) -> BoxError {
+    fn error(kind: FailureKind, message: &str) -> BoxError {
         Self { kind, message: message.into() }.into()
     }
 }

@@ -1,0 +1,175 @@
+//! The figures of a server, for the feature `metrics`: see [`crate::metrics`].
+
+use std::collections::BTreeSet;
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+use spop::{LENGTH_PREFIX, Status};
+use tokio::time::Instant;
+
+use super::config::FailureKind;
+use crate::Request;
+use crate::metrics::{
+    ACK_BYTES, CONNECTIONS, CONNECTIONS_TOTAL, DISCONNECTS, FAILURES, HEALTH_CHECKS, NOTIFIES,
+    REQUEST_DURATION, REQUESTS_IN_FLIGHT,
+};
+
+/// All figures of a server, looked up once.
+#[derive(Debug)]
+pub(super) struct Figures {
+    open: Gauge,
+    accepted: Counter,
+    passed_checks: Counter,
+    failed_checks: Counter,
+    /// By name.
+    messages: Vec<(Box<str>, Counter)>,
+    other_messages: Counter,
+    in_flight: Gauge,
+    duration: Histogram,
+    failures: [Counter; FailureKind::ALL.len()],
+    ack_bytes: Counter,
+}
+
+impl Figures {
+    /// Tells the recorder what there is. Messages that are none of `names` are others.
+    pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        describe();
+        let message = |name: &str| counter!(NOTIFIES, "message" => name.to_owned());
+        let names: BTreeSet<_> = names.into_iter().collect();
+        Self {
+            open: gauge!(CONNECTIONS),
+            accepted: counter!(CONNECTIONS_TOTAL),
+            passed_checks: counter!(HEALTH_CHECKS, "result" => "passed"),
+            failed_checks: counter!(HEALTH_CHECKS, "result" => "failed"),
+            messages: names.into_iter().map(|name| (name.into(), message(name))).collect(),
+            other_messages: message("other"),
+            in_flight: gauge!(REQUESTS_IN_FLIGHT),
+            duration: histogram!(REQUEST_DURATION),
+            failures: FailureKind::ALL.map(|kind| counter!(FAILURES, "kind" => kind.as_str())),
+            ack_bytes: counter!(ACK_BYTES),
+        }
+    }
+
+    /// A connection was accepted.
+    pub(super) fn connection(&self) -> OpenConnection<'_> {
+        self.accepted.increment(1);
+        self.open.increment(1);
+        OpenConnection { figures: self, end: Some((AGENT, None)) }
+    }
+
+    /// A NOTIFY has come.
+    pub(super) fn request(&self, request: &Request) -> Measure<'_> {
+        let at = Instant::now();
+        for message in request.messages() {
+            let known = self.messages.iter().find(|(name, _)| message.name() == **name);
+            known.map_or(&self.other_messages, |(_, counter)| counter).increment(1);
+        }
+        Measure { start: Some((self, at)), waits: false }
+    }
+
+    /// An ACK is in `out`, from `start` on. A goodbye may follow it.
+    pub(super) fn ack(&self, out: &[u8], start: usize) {
+        if let Some((prefix, _)) = out[start..].split_first_chunk::<LENGTH_PREFIX>() {
+            self.ack_bytes.increment(LENGTH_PREFIX as u64 + u64::from(u32::from_be_bytes(*prefix)));
+        }
+    }
+
+    /// A request is answered with the fallback.
+    pub(super) fn failed(&self, kind: FailureKind) {
+        self.failures[kind as usize].increment(1);
+    }
+}
+
+const AGENT: &str = "agent";
+const HAPROXY: &str = "haproxy";
+
+/// A connection that is open, until it is dropped.
+pub(super) struct OpenConnection<'c> {
+    figures: &'c Figures,
+    /// Who ends it, and with which status; `None` for a health check.
+    end: Option<(&'static str, Option<Status>)>,
+}
+
+impl<'c> OpenConnection<'c> {
+    pub(super) fn figures(&self) -> &'c Figures {
+        self.figures
+    }
+
+    /// HAProxy ends it; the first to end it counts.
+    pub(super) fn ended_by_haproxy(&mut self, status: Option<Status>) {
+        if self.end == Some((AGENT, None)) {
+            self.end = Some((HAPROXY, status));
+        }
+    }
+
+    /// The agent ends it; the first to end it counts.
+    pub(super) fn ended_by_agent(&mut self, status: Option<Status>) {
+        if self.end == Some((AGENT, None)) {
+            self.end = Some((AGENT, status));
+        }
+    }
+
+    /// It is a health check.
+    pub(super) fn checked(&mut self, passed: bool) {
+        self.end = None;
+        let Figures { passed_checks, failed_checks, .. } = self.figures;
+        if passed { passed_checks } else { failed_checks }.increment(1);
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.figures.open.decrement(1);
+        if let Some((by, status)) = self.end {
+            let status = status.map_or("none".to_owned(), |status| status.sendable().0.to_string());
+            counter!(DISCONNECTS, "by" => by, "status" => status).increment(1);
+        }
+    }
+}
+
+/// A request, from its NOTIFY on.
+#[derive(Default)]
+pub(super) struct Measure<'c> {
+    /// None for one that is not counted.
+    start: Option<(&'c Figures, Instant)>,
+    waits: bool,
+}
+
+impl Measure<'_> {
+    /// Its handler waits for something.
+    pub(super) fn waits(&mut self) {
+        if let Some((figures, _)) = self.start {
+            figures.in_flight.increment(1);
+            self.waits = true;
+        }
+    }
+
+    /// Its ACK is written.
+    pub(super) fn answered(&self) {
+        if let Some((figures, start)) = self.start {
+            figures.duration.record(start.elapsed());
+        }
+    }
+}
+
+impl Drop for Measure<'_> {
+    fn drop(&mut self) {
+        if let (true, Some((figures, _))) = (self.waits, self.start) {
+            figures.in_flight.decrement(1);
+        }
+    }
+}
+
+fn describe() {
+    describe_gauge!(CONNECTIONS, Unit::Count, "Connections that are open");
+    describe_counter!(CONNECTIONS_TOTAL, Unit::Count, "Connections that were accepted");
+    describe_counter!(DISCONNECTS, Unit::Count, "Connections that ended, by who ended them and the DISCONNECT's status");
+    describe_counter!(HEALTH_CHECKS, Unit::Count, "Health checks, by what they were told");
+    describe_counter!(NOTIFIES, Unit::Count, "NOTIFYs, by the name of each of their messages");
+    describe_gauge!(REQUESTS_IN_FLIGHT, Unit::Count, "Requests whose handlers wait for something");
+    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time from a NOTIFY to its ACK");
+    describe_counter!(FAILURES, Unit::Count, "Requests that were answered with the fallback, by what was wrong");
+    describe_counter!(ACK_BYTES, Unit::Bytes, "Bytes of ACK frames");
+}
