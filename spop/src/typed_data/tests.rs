@@ -34,7 +34,7 @@ fn fault(bytes: &[u8]) -> DecodeErrorKind {
 
 /// Every type, with what HAProxy writes for it or reads it from.
 fn table() -> Vec<(TypedData<'static>, Vec<u8>)> {
-    let long = "x".repeat(300).leak();
+    static LONG: [u8; 300] = [b'x'; 300];
     vec![
         (TypedData::Null, vec![0x00]),
         (TypedData::Bool(true), vec![0x11]),
@@ -56,7 +56,7 @@ fn table() -> Vec<(TypedData<'static>, Vec<u8>)> {
         (TypedData::String("".into()), vec![0x08, 0x00]),
         (TypedData::String("GET".into()), vec![0x08, 0x03, b'G', b'E', b'T']),
         (TypedData::String(Text::new(&[0xff, 0xfe])), vec![0x08, 0x02, 0xff, 0xfe]),
-        (TypedData::String((&*long).into()), [&[0x08, 0xfc, 0x03][..], long.as_bytes()].concat()),
+        (TypedData::String(Text::new(&LONG)), [&[0x08, 0xfc, 0x03][..], &LONG].concat()),
         (TypedData::Binary(&[]), vec![0x09, 0x00]),
         (TypedData::Binary(&[0, 1, 0xff]), vec![0x09, 0x03, 0x00, 0x01, 0xff]),
     ]
