@@ -66,12 +66,16 @@
 //! # Features
 //!
 //! - `signal`: `shutdown_signal`, for a graceful end at SIGTERM.
-//! - `tracing` (default): log events. Without it the crate says nothing. No event prints what a client sent.
+//! - `tracing` (default): log events, in a span for each connection and, at debug, one for each request around its handler, so
+//!   that your own events have them, too. Nothing prints what a client sent. Without it the crate says nothing.
+//! - `metrics`: counters and histograms for the recorder of the `metrics` crate: the module `metrics` has their table.
 
 mod client;
 mod codec;
 mod error;
 mod log;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod router;
 mod server;
 mod service;

@@ -1,4 +1,4 @@
-//! What a server counts, with the feature `metrics`: figures for the recorder of the [`metrics`](::metrics) crate.
+//! What a server counts, with the feature `metrics`: figures for the recorder of the crate [metrics](https://docs.rs/metrics).
 //!
 //! | name | kind | labels | what it counts |
 //! |---|---|---|---|
@@ -18,8 +18,8 @@
 //! - `message` is a name that the server knows, see [`Server::message_labels`](crate::Server::message_labels), or `other`: a peer
 //!   cannot add labels. A NOTIFY with several messages counts for each.
 //! - Handlers that answer without waiting are never in flight.
-//! - The duration is that of every request whose handler was called or refused, however it ended. Those that HAProxy gave up, or
-//!   whose connection ended, have none.
+//! - The duration is that of every request that could be read, failed or not. Those that HAProxy gave up, or whose connection ended
+//!   before, have none.
 //! - `kind` is the word of a [`FailureKind`](crate::FailureKind).
 //!
 //! Install the recorder before [`Server::serve`](crate::Server::serve): the server looks its figures up there, once. Bytes and seconds

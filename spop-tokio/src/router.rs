@@ -12,7 +12,7 @@ use spop::{Actions, Message};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use crate::log::{debug, warning};
+use crate::log::{Limit, Line, Name, debug, limited_warning};
 use crate::{BoxError, FailureKind, Request, Service};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send>>;
@@ -54,6 +54,8 @@ type Place = OwnedSemaphorePermit;
 pub struct Router {
     routes: Vec<Route>,
     fallback: Option<Route>,
+    /// Failures that are not the first one of their request.
+    failed: Limit,
 }
 
 struct Route {
@@ -123,7 +125,7 @@ impl Router {
         let known = self.routes.iter().find(|route| message.name() == *route.name);
         let route = known.or(self.fallback.as_ref());
         if route.is_none() {
-            debug!(message = %message.name(), "message without a handler");
+            debug!(name = %Name(message.name().as_bytes()), "message without a handler");
         }
         route
     }
@@ -205,13 +207,20 @@ impl Service for Router {
                     done.append(&actions);
                 }
                 Err(error) if failed.is_none() => failed = Some(error),
-                Err(error) => warning!(%error, "another message of the request failed"),
+                Err(error) => {
+                    limited_warning!(self.failed, error = %Line(error), "another message of the request failed");
+                }
             }
         }
         match failed {
             None => Ok(done),
             Some(error) => Err(Partial { done, error }.into()),
         }
+    }
+
+    #[cfg(feature = "metrics")]
+    fn message_names(&self) -> Vec<&str> {
+        self.routes.iter().map(|route| &*route.name).collect()
     }
 }
 

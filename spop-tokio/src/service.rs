@@ -21,6 +21,14 @@ pub trait Service: Send + Sync + 'static {
 
     /// Answers one NOTIFY, all its messages.
     fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Self::Error>> + Send;
+
+    /// The message names it knows, for [`spop_notifies_total`](crate::metrics::NOTIFIES); a [`Router`](crate::Router) gives those it
+    /// has handlers for, and others none unless they implement it. See also
+    /// [`Server::message_labels`](crate::Server::message_labels).
+    #[cfg(feature = "metrics")]
+    fn message_names(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// Makes a [`Service`] of a function.
@@ -75,6 +83,11 @@ impl<S: Service> Service for Arc<S> {
 
     fn call(&self, request: Request) -> impl Future<Output = Result<Actions, S::Error>> + Send {
         S::call(self, request)
+    }
+
+    #[cfg(feature = "metrics")]
+    fn message_names(&self) -> Vec<&str> {
+        S::message_names(self)
     }
 }
 

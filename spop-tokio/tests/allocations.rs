@@ -104,6 +104,27 @@ fn a_request_that_is_answered_at_once_takes_no_allocation() {
     }
 }
 
+#[cfg(feature = "tracing")]
+#[test]
+fn a_request_takes_no_allocation_where_nobody_wants_debug() {
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(std::io::sink).finish();
+    let counted =
+        tracing::subscriber::with_default(subscriber, || Pair::new(Engine::Mux).allocations(20, 10));
+    assert_eq!(counted, 0);
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn a_request_that_is_counted_takes_no_allocation() {
+    let figures = support::figures::Figures::default();
+    let counted = metrics::with_local_recorder(&figures, || Pair::new(Engine::Mux).allocations(20, 10));
+    assert_eq!(counted, 0);
+    let requests = 20 * (1 + WARM_UP + EXCHANGES);
+    assert_eq!(figures.samples(spop_tokio::metrics::REQUEST_DURATION), requests);
+    assert_eq!(figures.get("spop_notifies_total{message=\"other\"}"), Some(requests as f64));
+}
+
 #[test]
 fn a_burst_that_is_answered_at_once_takes_no_allocation() {
     assert_eq!(Pair::new(Engine::Mux).allocations(20, 10), 0);

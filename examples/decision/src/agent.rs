@@ -39,10 +39,14 @@ impl Service for Agent {
             if message.name() == MESSAGE {
                 self.answer(&message, &mut actions)?;
             } else {
-                debug!(message = %message.name(), "message passed over");
+                debug!(name = %message.name(), "message passed over");
             }
         }
         Ok(actions)
+    }
+
+    fn message_names(&self) -> Vec<&str> {
+        vec![MESSAGE]
     }
 }
 

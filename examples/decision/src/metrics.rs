@@ -1,4 +1,4 @@
-//! What is counted, and shown at `/metrics`. No label has a value that a client could make up.
+//! What is counted, and shown at `/metrics` together with what `spop-tokio` counts. No label has a value that a client could make up.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ const UPKEEP: Duration = Duration::from_secs(1);
 /// If it was done before.
 pub fn install() -> Result<PrometheusHandle, BoxError> {
     let builder = PrometheusBuilder::new();
-    let matcher = Matcher::Full("decision_duration_seconds".into());
+    // Of the decision, and of the whole request.
+    let matcher = Matcher::Suffix("_duration_seconds".into());
     let builder = builder.set_buckets_for_metric(matcher, &BUCKETS);
     let handle = builder
         .and_then(PrometheusBuilder::install_recorder)

@@ -1,7 +1,9 @@
 //! Gives every client's address a random reputation: HAProxy's contrib agent, on `spop-tokio`, as a template for your own.
 
+mod metrics;
+
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use lexopt::prelude::*;
@@ -20,10 +22,15 @@ Usage: ip-reputation [OPTIONS]
   -n NUM-WORKERS      number of worker threads (default 5)
   -h, --help          print this text
       --listen ADDR   listen at HOST:PORT or unix:PATH instead
+      --metrics ADDR  serve figures for Prometheus at http://ADDR/metrics, such as 127.0.0.1:9090
       --seed N        give each address the same score always, as N has it";
+
+/// The message.
+const MESSAGE: &str = "check-client-ip";
 
 struct Options {
     listen: String,
+    metrics: Option<SocketAddr>,
     workers: usize,
     debug: bool,
     seed: Option<u64>,
@@ -31,7 +38,8 @@ struct Options {
 
 impl Options {
     fn parse() -> Result<Self, lexopt::Error> {
-        let mut options = Self { listen: "0.0.0.0:12345".into(), workers: 5, debug: false, seed: None };
+        let mut options =
+            Self { listen: "0.0.0.0:12345".into(), metrics: None, workers: 5, debug: false, seed: None };
         let mut parser = lexopt::Parser::from_env();
         while let Some(option) = parser.next()? {
             match option {
@@ -39,6 +47,7 @@ impl Options {
                 Short('p') => options.listen = format!("0.0.0.0:{}", parser.value()?.parse::<u16>()?),
                 Short('n') => options.workers = parser.value()?.parse::<std::num::NonZeroUsize>()?.get(),
                 Long("listen") => options.listen = parser.value()?.string()?,
+                Long("metrics") => options.metrics = Some(parser.value()?.parse()?),
                 Long("seed") => options.seed = Some(parser.value()?.parse()?),
                 Short('h') | Long("help") => {
                     println!("{USAGE}");
@@ -73,10 +82,14 @@ fn run(options: Options) -> Result<(), BoxError> {
 }
 
 async fn serve(options: Options) -> Result<(), BoxError> {
+    if let Some(address) = options.metrics {
+        metrics::serve(address).await.map_err(|error| format!("--metrics {address}: {error}"))?;
+    }
     let listener = SocketListener::bind(&options.listen).await?;
     info!("listening on {listener}");
     let service = service_fn(move |request: Request| async move { answer(&request, options.seed) });
-    let drained = Server::new(service).serve(listener).with_graceful_shutdown(shutdown_signal()?).await?;
+    let server = Server::new(service).message_labels([MESSAGE]);
+    let drained = server.serve(listener).with_graceful_shutdown(shutdown_signal()?).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())
 }
@@ -84,7 +97,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
 /// Scores the address of each `check-client-ip` of the request. Other messages are none of our business.
 fn answer(request: &Request, seed: Option<u64>) -> Result<Actions, BoxError> {
     let mut actions = Actions::new();
-    for message in request.messages().filter(|message| message.name() == "check-client-ip") {
+    for message in request.messages().filter(|message| message.name() == MESSAGE) {
         match client_ip(&message)? {
             Some(ip) => {
                 let score = score(ip, seed);

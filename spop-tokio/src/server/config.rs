@@ -21,6 +21,8 @@ pub(super) struct Config {
     pub(super) drain_timeout: Duration,
     pub(super) drain_checks: u32,
     pub(super) on_failure: Arc<dyn Fn(&Failure) -> Actions + Send + Sync>,
+    #[cfg(feature = "metrics")]
+    pub(super) message_labels: Vec<String>,
 }
 
 impl Default for Config {
@@ -37,6 +39,8 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             drain_checks: 3,
             on_failure: Arc::new(Failure::default_actions),
+            #[cfg(feature = "metrics")]
+            message_labels: Vec::new(),
         }
     }
 }
@@ -88,6 +92,16 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Error,
+        Self::Panic,
+        Self::Timeout,
+        Self::Overload,
+        Self::TooBig,
+        Self::Malformed,
+        Self::Shutdown,
+    ];
+
     /// The word of the default fallback: `error`, `panic`, `timeout`, `overload`, `too-big`, `malformed` or `shutdown`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -288,6 +302,17 @@ impl<S> Server<S> {
     #[must_use]
     pub fn on_failure(mut self, fallback: impl Fn(&Failure) -> Actions + Send + Sync + 'static) -> Self {
         self.config.on_failure = Arc::new(fallback);
+        self
+    }
+
+    /// The message names that [`spop_notifies_total`](crate::metrics::NOTIFIES) tells apart; default: those that the service
+    /// knows, see [`Service::message_names`](crate::Service::message_names), which are taken anyway. All others count as `other`.
+    ///
+    /// Each request's names are searched for among them one by one, so a few dozen at most.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn message_labels(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.config.message_labels = names.into_iter().map(Into::into).collect();
         self
     }
 }

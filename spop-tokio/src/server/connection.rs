@@ -19,10 +19,10 @@ use tokio::time::{Duration, Instant};
 use self::drain::Drain;
 use super::config::{Config, FailureKind};
 use super::handlers::Handlers;
+use super::observer::Observer;
 use super::pace::Pace;
 use super::shutdown::Signal;
 use super::timers::{Timer, Timers};
-use crate::log::debug;
 use crate::service::{ConnectionInfo, Peer, Request};
 use crate::{BoxError, Error};
 
@@ -46,6 +46,7 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     info: Option<Arc<ConnectionInfo>>,
     call: C,
     handlers: Handlers<'c, F>,
+    observer: Observer<'c>,
     input: BytesMut,
     out: BytesMut,
     /// How much to read at a time: what the last bursts had.
@@ -92,6 +93,7 @@ where
         config: &'c Config,
         call: C,
         handlers: Handlers<'c, F>,
+        observer: Observer<'c>,
         signal: Signal,
     ) -> Self {
         let now = Instant::now();
@@ -107,6 +109,7 @@ where
             info: None,
             call,
             handlers,
+            observer,
             input: BytesMut::new(),
             out: BytesMut::new(),
             read_size: MIN_READ,
@@ -130,19 +133,24 @@ where
         self.handlers.clear();
         let result = match result {
             Ok(()) => {
+                self.observer.connection.ended_by_agent(Some(Status::NORMAL));
                 self.say_goodbye().await;
                 Ok(())
             }
             Err(Fault::Peer(error)) => {
+                self.observer.connection.ended_by_agent(error.status());
                 self.say_goodbye().await;
                 Err(error)
             }
             // HAProxy from 3.1 ends idle connections with a reset; up to 3.0 it does so after a health check.
             Err(Fault::Io(error)) if is_peer_gone(&error) => {
-                debug!(peer = %self.peer, unanswered, "connection reset by peer");
+                self.observer.reset(unanswered);
                 Ok(())
             }
-            Err(Fault::Io(error)) => Err(error.into()),
+            Err(Fault::Io(error)) => {
+                self.observer.connection.ended_by_haproxy(None);
+                Err(error.into())
+            }
         };
         if let Some(passed) = self.check {
             self.signal.shutdown().checked(passed);
@@ -191,6 +199,7 @@ where
                 return Poll::Pending;
             }
             if ready!(self.poll_read(cx)).map_err(Fault::Io)? == 0 {
+                self.observer.connection.ended_by_haproxy(None);
                 let end = self.connection.handle_eof(&self.input);
                 return Poll::Ready(end.map_err(|error| Fault::Peer(error.into())));
             }
@@ -228,8 +237,8 @@ where
         if self.handlers.is_empty() {
             return;
         }
-        while let Some((id, outcome)) = self.handlers.poll_next(cx) {
-            self.answer(id, outcome);
+        while let Some(finished) = self.handlers.poll_next(cx) {
+            self.answer(finished.id, &finished.watch, finished.outcome);
         }
     }
 
@@ -254,9 +263,10 @@ where
                 let Some(info) = self.info.clone() else { return };
                 let id = notify.id();
                 let request = Request::new(notify, info);
+                let mut watch = self.observer.request(&request);
                 let call = &self.call;
-                if let Some(outcome) = self.handlers.start(id, || call(request), cx) {
-                    self.answer(id, outcome);
+                if let Some(outcome) = self.handlers.start(id, &mut watch, || call(request), cx) {
+                    self.answer(id, &watch, outcome);
                 }
             }
             Event::Malformed(id, error) => {
@@ -266,23 +276,20 @@ where
                 self.fail(id, kind, Some(error.into()));
             }
             Event::Aborted(id) => {
-                debug!(peer = %self.peer, %id, "request given up by HAProxy");
+                self.observer.aborted(id);
                 self.handlers.cancel(id);
             }
             Event::Connected(negotiated) => {
-                debug!(peer = %self.peer, max_frame_size = negotiated.max_frame_size,
-                    capabilities = %negotiated.capabilities, "connected");
+                self.observer.connected(&negotiated);
                 self.info = Some(Arc::new(ConnectionInfo { peer: self.peer.clone(), negotiated }));
                 self.timers.clear(Timer::Hello);
             }
             Event::HealthCheck => {
                 let passed = !self.signal.shutdown().fails_checks();
                 self.check = Some(passed);
-                debug!(peer = %self.peer, passed, "health check");
+                self.observer.checked(passed);
             }
-            Event::Disconnected(disconnect) => {
-                debug!(peer = %self.peer, status = %disconnect.status, "disconnected by HAProxy");
-            }
+            Event::Disconnected(disconnect) => self.observer.disconnected(disconnect.status),
             _ => {}
         }
     }

@@ -56,7 +56,7 @@ impl Figures {
     pub(super) fn connection(&self) -> OpenConnection<'_> {
         self.accepted.increment(1);
         self.open.increment(1);
-        OpenConnection { figures: self, end: Some((AGENT, None)) }
+        OpenConnection { figures: self, end: Some(DROPPED) }
     }
 
     /// A NOTIFY has come.
@@ -82,14 +82,19 @@ impl Figures {
     }
 }
 
+/// Who ended a connection, and with which status.
+type End = (&'static str, Option<Status>);
+
 const AGENT: &str = "agent";
 const HAPROXY: &str = "haproxy";
+/// How a connection ends of which nobody says how it does.
+const DROPPED: End = (AGENT, None);
 
 /// A connection that is open, until it is dropped.
 pub(super) struct OpenConnection<'c> {
     figures: &'c Figures,
-    /// Who ends it, and with which status; `None` for a health check.
-    end: Option<(&'static str, Option<Status>)>,
+    /// `None` for a health check.
+    end: Option<End>,
 }
 
 impl<'c> OpenConnection<'c> {
@@ -97,17 +102,20 @@ impl<'c> OpenConnection<'c> {
         self.figures
     }
 
-    /// HAProxy ends it; the first to end it counts.
+    /// HAProxy ends it.
     pub(super) fn ended_by_haproxy(&mut self, status: Option<Status>) {
-        if self.end == Some((AGENT, None)) {
-            self.end = Some((HAPROXY, status));
-        }
+        self.ended((HAPROXY, status));
     }
 
-    /// The agent ends it; the first to end it counts.
+    /// The agent ends it.
     pub(super) fn ended_by_agent(&mut self, status: Option<Status>) {
-        if self.end == Some((AGENT, None)) {
-            self.end = Some((AGENT, status));
+        self.ended((AGENT, status));
+    }
+
+    /// The first one to end it counts.
+    fn ended(&mut self, end: End) {
+        if self.end == Some(DROPPED) {
+            self.end = Some(end);
         }
     }
 
@@ -165,11 +173,19 @@ impl Drop for Measure<'_> {
 fn describe() {
     describe_gauge!(CONNECTIONS, Unit::Count, "Connections that are open");
     describe_counter!(CONNECTIONS_TOTAL, Unit::Count, "Connections that were accepted");
-    describe_counter!(DISCONNECTS, Unit::Count, "Connections that ended, by who ended them and the DISCONNECT's status");
+    describe_counter!(
+        DISCONNECTS,
+        Unit::Count,
+        "Connections that ended, by who ended them and the DISCONNECT's status"
+    );
     describe_counter!(HEALTH_CHECKS, Unit::Count, "Health checks, by what they were told");
     describe_counter!(NOTIFIES, Unit::Count, "NOTIFYs, by the name of each of their messages");
     describe_gauge!(REQUESTS_IN_FLIGHT, Unit::Count, "Requests whose handlers wait for something");
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time from a NOTIFY to its ACK");
-    describe_counter!(FAILURES, Unit::Count, "Requests that were answered with the fallback, by what was wrong");
+    describe_counter!(
+        FAILURES,
+        Unit::Count,
+        "Requests that were answered with the fallback, by what was wrong"
+    );
     describe_counter!(ACK_BYTES, Unit::Bytes, "Bytes of ACK frames");
 }

@@ -1,6 +1,7 @@
 //! The handlers of one connection: polled where they are, without a task of their own.
 
 use std::future::Future;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +10,15 @@ use std::task::{Context, Poll, Waker};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use spop::NotifyId;
 use tokio::time::{Duration, Instant};
+
+use super::observer::Watch;
+
+/// A request whose handler had to wait, and is done.
+pub(super) struct Finished<'c, T> {
+    pub(super) id: NotifyId,
+    pub(super) watch: Watch<'c>,
+    pub(super) outcome: Outcome<T>,
+}
 
 /// What became of a request.
 pub(super) enum Outcome<T> {
@@ -60,11 +70,12 @@ impl<'c, F: Future> Handlers<'c, F> {
         }
     }
 
-    /// Calls `handler` and polls it once; gives its outcome, or keeps it if it must wait.
+    /// Calls `handler` and polls it once; gives its outcome, or, if it must wait, keeps it and takes `watch`.
     #[inline]
     pub(super) fn start(
         &mut self,
         id: NotifyId,
+        watch: &mut Watch<'c>,
         handler: impl FnOnce() -> F,
         cx: &mut Context<'_>,
     ) -> Option<Outcome<F::Output>> {
@@ -72,37 +83,44 @@ impl<'c, F: Future> Handlers<'c, F> {
             return Some(Outcome::Refused);
         }
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            place.set(Some(handler()));
-            poll_place(&mut place, cx)
-        }));
-        match polled {
-            Ok(Poll::Ready(output)) => {
-                self.place = empty_quietly(place);
-                Some(Outcome::Done(output))
-            }
-            Ok(Poll::Pending) if self.closed => {
-                self.place = empty_quietly(place);
-                Some(Outcome::CutOff)
-            }
-            Ok(Poll::Pending) => {
-                let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-                // All have the same time, so the first one to come is the first one to go.
-                self.next_deadline = self.next_deadline.or(deadline);
-                let count = Some(Count::new(self.total));
-                let place = Some(place);
-                self.waiting.push(Waiting { id, place, deadline, dropped: None, waker: None, count });
-                None
-            }
-            Err(_) => {
-                drop_quietly(place);
-                Some(Outcome::Panicked)
+        {
+            let _entered = watch.span.enter();
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                place.set(Some(handler()));
+                poll_place(&mut place, cx)
+            }));
+            match polled {
+                Ok(Poll::Ready(output)) => {
+                    self.place = empty_quietly(place);
+                    return Some(Outcome::Done(output));
+                }
+                Ok(Poll::Pending) if self.closed => {
+                    self.place = empty_quietly(place);
+                    return Some(Outcome::CutOff);
+                }
+                Ok(Poll::Pending) => {}
+                Err(_) => {
+                    drop_quietly(place);
+                    return Some(Outcome::Panicked);
+                }
             }
         }
+        self.keep(id, mem::replace(watch, Watch::none()), place);
+        None
     }
 
-    /// The next outcome of a handler that had to wait; `None` while there is none.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<(NotifyId, Outcome<F::Output>)> {
+    fn keep(&mut self, id: NotifyId, mut watch: Watch<'c>, place: Place<F>) {
+        watch.waits();
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        // All have the same time, so the first one to come is the first one to go.
+        self.next_deadline = self.next_deadline.or(deadline);
+        let count = Some(Count::new(self.total));
+        let place = Some(place);
+        self.waiting.push(Waiting { id, watch, place, deadline, dropped: None, waker: None, count });
+    }
+
+    /// The next handler that had to wait and is done; `None` while there is none.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Finished<'c, F::Output>> {
         match self.waiting.poll_next_unpin(cx) {
             Poll::Ready(next) => next,
             Poll::Pending => None,
@@ -154,6 +172,7 @@ impl<'c, F: Future> Handlers<'c, F> {
 /// A handler that must wait. Lives as long as it is in the set; the handler itself may go before.
 struct Waiting<'c, F> {
     id: NotifyId,
+    watch: Watch<'c>,
     /// Empty once the handler is gone.
     place: Option<Place<F>>,
     deadline: Option<Instant>,
@@ -190,6 +209,7 @@ enum Reason {
 /// A connection that ends drops the handlers that still wait.
 impl<F> Drop for Waiting<'_, F> {
     fn drop(&mut self) {
+        let _entered = self.watch.span.enter();
         drop_quietly(self.place.take());
     }
 }
@@ -197,7 +217,7 @@ impl<F> Drop for Waiting<'_, F> {
 impl<F> Waiting<'_, F> {
     fn drop_handler(&mut self, reason: Reason) {
         self.dropped = Some(reason);
-        drop_quietly(self.place.take());
+        self.watch.span.in_scope(|| drop_quietly(self.place.take()));
         self.count = None;
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -205,26 +225,31 @@ impl<F> Waiting<'_, F> {
     }
 }
 
-impl<F: Future> Future for Waiting<'_, F> {
-    type Output = (NotifyId, Outcome<F::Output>);
+impl<'c, F: Future> Future for Waiting<'c, F> {
+    type Output = Finished<'c, F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let waiting = &mut *self;
-        let outcome = match (waiting.dropped, &mut waiting.place) {
-            (Some(Reason::TimedOut), _) => Outcome::TimedOut,
-            (Some(Reason::CutOff), _) => Outcome::CutOff,
-            (Some(Reason::Cancelled), _) | (None, None) => Outcome::Cancelled,
-            (None, Some(place)) => match catch_unwind(AssertUnwindSafe(|| poll_place(place, cx))) {
-                Ok(Poll::Ready(output)) => Outcome::Done(output),
-                Ok(Poll::Pending) => {
-                    waiting.waker = Some(cx.waker().clone());
-                    return Poll::Pending;
-                }
-                Err(_) => Outcome::Panicked,
-            },
+        let outcome = {
+            let _entered = waiting.watch.span.enter();
+            let outcome = match (waiting.dropped, &mut waiting.place) {
+                (Some(Reason::TimedOut), _) => Outcome::TimedOut,
+                (Some(Reason::CutOff), _) => Outcome::CutOff,
+                (Some(Reason::Cancelled), _) | (None, None) => Outcome::Cancelled,
+                (None, Some(place)) => match catch_unwind(AssertUnwindSafe(|| poll_place(place, cx))) {
+                    Ok(Poll::Ready(output)) => Outcome::Done(output),
+                    Ok(Poll::Pending) => {
+                        waiting.waker = Some(cx.waker().clone());
+                        return Poll::Pending;
+                    }
+                    Err(_) => Outcome::Panicked,
+                },
+            };
+            drop_quietly(waiting.place.take());
+            outcome
         };
-        drop_quietly(waiting.place.take());
-        Poll::Ready((waiting.id, outcome))
+        let watch = mem::replace(&mut waiting.watch, Watch::none());
+        Poll::Ready(Finished { id: waiting.id, watch, outcome })
     }
 }
 
@@ -261,11 +286,13 @@ mod tests {
     type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
     fn start(handlers: &mut Handlers<'_, Boxed>, id: NotifyId, handler: Boxed) -> Option<Outcome<()>> {
-        handlers.start(id, || handler, &mut Context::from_waker(Waker::noop()))
+        let cx = &mut Context::from_waker(Waker::noop());
+        handlers.start(id, &mut Watch::none(), || handler, cx)
     }
 
     fn next(handlers: &mut Handlers<'_, Boxed>) -> Option<(NotifyId, Outcome<()>)> {
-        handlers.poll_next(&mut Context::from_waker(Waker::noop()))
+        let finished = handlers.poll_next(&mut Context::from_waker(Waker::noop()))?;
+        Some((finished.id, finished.outcome))
     }
 
     #[test]

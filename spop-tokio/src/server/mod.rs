@@ -4,8 +4,11 @@
 mod abstract_socket;
 mod config;
 mod connection;
+#[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]
+mod figures;
 mod handlers;
 mod listener;
+mod observer;
 mod pace;
 mod serve;
 mod shutdown;
@@ -13,6 +16,8 @@ mod timers;
 mod unix;
 
 use std::sync::Arc;
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 
 pub use config::{Failure, FailureKind};
@@ -22,8 +27,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::config::Config;
 use self::connection::{Driver, End};
+use self::figures::Figures;
 use self::handlers::Handlers;
+use self::observer::{Limits, Observer};
 use self::shutdown::{Shutdown, Signal};
+use crate::log::{Instrument, Span, connection_span};
 use crate::service::Peer;
 use crate::{Error, Service};
 
@@ -57,17 +65,30 @@ pub struct Server<S> {
     config: Config,
     /// Handlers that wait for something, of all connections.
     waiting: AtomicUsize,
+    limits: Limits,
+    /// Looked up when it starts to serve.
+    #[cfg(feature = "metrics")]
+    figures: OnceLock<Figures>,
 }
 
 impl<S: Service> Server<S> {
     /// A server with the defaults that its setters state.
     pub fn new(service: S) -> Self {
-        Self { service, config: Config::default(), waiting: AtomicUsize::new(0) }
+        Self {
+            service,
+            config: Config::default(),
+            waiting: AtomicUsize::new(0),
+            limits: Limits::default(),
+            #[cfg(feature = "metrics")]
+            figures: OnceLock::new(),
+        }
     }
 
     /// Accepts and serves connections. The future it makes must be awaited; without
     /// [`with_graceful_shutdown`](Serve::with_graceful_shutdown) it never ends.
     pub fn serve<L: Listener>(self, listener: L) -> Serve<S, L> {
+        // All are there from now on, at zero.
+        self.figures();
         Serve::new(self, listener)
     }
 
@@ -81,17 +102,34 @@ impl<S: Service> Server<S> {
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
-        let End { unanswered, result } = self.run(io, Peer::Other, Shutdown::new()).await;
+        let (peer, shutdown) = (Peer::Other, Shutdown::new());
+        let span = connection_span(&peer);
+        let End { unanswered, result } = self.run(io, peer, shutdown, &span).await;
         result.map(|()| unanswered)
     }
 
-    async fn run<Io>(&self, io: Io, peer: Peer, shutdown: Arc<Shutdown>) -> End
+    async fn run<Io>(&self, io: Io, peer: Peer, shutdown: Arc<Shutdown>, span: &Span) -> End
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
         let call = |request| self.service.call(request);
         let config = &self.config;
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
-        Driver::new(io, peer, config, call, handlers, Signal::new(shutdown)).run().await
+        let observer = Observer::new(span, self.figures(), &self.limits);
+        let driver = Driver::new(io, peer, config, call, handlers, observer, Signal::new(shutdown));
+        driver.run().instrument(span.clone()).await
+    }
+
+    #[cfg(feature = "metrics")]
+    fn figures(&self) -> &Figures {
+        self.figures.get_or_init(|| {
+            let names = self.config.message_labels.iter().map(String::as_str);
+            Figures::new(names.chain(self.service.message_names()))
+        })
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    fn figures(&self) -> &Figures {
+        &Figures
     }
 }

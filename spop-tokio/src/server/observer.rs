@@ -5,7 +5,7 @@ use spop::{Negotiated, NotifyId, Status};
 use super::config::{Failure, FailureKind};
 use super::figures::{Figures, Measure, OpenConnection};
 use crate::Request;
-use crate::log::{Limit, Span, debug, limited_warning, request_span, set_engine_id, trace};
+use crate::log::{Limit, Line, Span, debug, limited_warning, request_span, set_engine_id, trace};
 
 /// What would be logged too often otherwise, of one server.
 #[derive(Debug, Default)]
@@ -19,19 +19,19 @@ pub(super) struct Limits {
 /// Looks at one connection.
 pub(super) struct Observer<'c> {
     /// The connection's own, in which all happens.
-    span: Span,
+    span: &'c Span,
     pub(super) connection: OpenConnection<'c>,
     pub(super) limits: &'c Limits,
 }
 
 impl<'c> Observer<'c> {
-    pub(super) fn new(span: Span, figures: &'c Figures, limits: &'c Limits) -> Self {
+    pub(super) fn new(span: &'c Span, figures: &'c Figures, limits: &'c Limits) -> Self {
         Self { span, connection: figures.connection(), limits }
     }
 
     /// The HELLOs are exchanged.
     pub(super) fn connected(&self, negotiated: &Negotiated) {
-        set_engine_id(&self.span, negotiated.engine_id.as_deref());
+        set_engine_id(self.span, negotiated.engine_id.as_deref());
         debug!(max_frame_size = negotiated.max_frame_size, capabilities = %negotiated.capabilities, "connected");
     }
 
@@ -53,7 +53,7 @@ impl<'c> Observer<'c> {
         self.connection.figures().failed(*kind);
         let limit = &self.limits.failed[*kind as usize];
         match error {
-            Some(error) => limited_warning!(limit, %id, %kind, %error, "request failed"),
+            Some(error) => limited_warning!(limit, %id, %kind, error = %Line(error), "request failed"),
             None => limited_warning!(limit, %id, %kind, "request failed"),
         }
     }
@@ -83,7 +83,6 @@ impl<'c> Observer<'c> {
 }
 
 /// Looks at one request, from its NOTIFY on.
-#[derive(Default)]
 pub(super) struct Watch<'c> {
     /// In which its handler works.
     pub(super) span: Span,
@@ -91,6 +90,11 @@ pub(super) struct Watch<'c> {
 }
 
 impl Watch<'_> {
+    /// Looks at nothing.
+    pub(super) fn none() -> Self {
+        Self { span: Span::none(), measure: Measure::default() }
+    }
+
     /// The handler waits for something.
     pub(super) fn waits(&mut self) {
         self.measure.waits();
@@ -100,6 +104,6 @@ impl Watch<'_> {
     #[inline]
     pub(super) fn answered(&self, id: NotifyId) {
         self.measure.answered();
-        self.span.in_scope(|| trace!(%id, "request answered"));
+        trace!(parent: &self.span, %id, "request answered");
     }
 }

@@ -15,7 +15,7 @@ use super::connection::End;
 use super::listener::BACKLOG;
 use super::shutdown::Shutdown;
 use super::{Listener, Server};
-use crate::log::{debug, warning};
+use crate::log::{connection_span, debug, limited_warning, warning};
 use crate::service::Peer;
 use crate::{Error, Service};
 
@@ -198,7 +198,7 @@ async fn accept<L: Listener>(permits: &Arc<Semaphore>, listener: &mut L) -> Acce
 fn report(ended: Result<usize, JoinError>) -> usize {
     ended.unwrap_or_else(|error| {
         // Only a stream of the user's can panic there.
-        warning!(%error, "connection failed");
+        warning!(%error, "connection panicked");
         0
     })
 }
@@ -207,11 +207,14 @@ async fn serve_one<S: Service, Io>(server: &Server<S>, io: Io, peer: Peer, shutd
 where
     Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    debug!(%peer, "connection accepted");
-    let End { unanswered, result } = server.run(io, peer.clone(), shutdown).await;
-    match result {
-        Ok(()) => debug!(%peer, unanswered, "connection ended"),
-        Err(error) => warning!(%peer, unanswered, %error, "connection failed"),
-    }
+    let span = connection_span(&peer);
+    span.in_scope(|| debug!("connection accepted"));
+    let End { unanswered, result } = server.run(io, peer, shutdown, &span).await;
+    span.in_scope(|| match result {
+        Ok(()) => debug!(unanswered, "connection ended"),
+        Err(error) => {
+            limited_warning!(server.limits.connection_failed, unanswered, %error, "connection failed");
+        }
+    });
     unanswered
 }

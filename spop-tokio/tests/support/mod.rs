@@ -1,10 +1,13 @@
 //! What the tests share: a scripted HAProxy, a service whose handlers wait for the test, a stream that remembers its writes.
 #![allow(dead_code, unused_imports, reason = "every test binary uses its own part")]
 
+#[cfg(feature = "metrics")]
+pub(crate) mod figures;
 pub(crate) mod haproxy;
 mod held;
 mod recorder;
 mod running;
+pub(crate) mod tables;
 
 use std::future::Future;
 use std::panic::Location;

@@ -1,6 +1,9 @@
 //! The output server, without HAProxy before it.
 
+use spop_tokio::Client;
+use spop_tokio::spop::haproxy::{Config, Engine};
 use testbed::http::{Connection, Request, get};
+use tokio::net::TcpStream;
 
 use crate::bed::{Agent, Outcome, SOON, Served};
 
@@ -86,5 +89,30 @@ async fn metrics_do_not_grow_with_hosts() -> Outcome {
     assert_eq!(lines[0], lines[1]);
     assert_eq!(agent.count("decision_pages_total", "garbage").await?, 5010);
     assert_eq!(get(agent.metrics, "/", &[]).await?.status, 404);
+    Ok(())
+}
+
+/// Figures of both sides are on one page.
+#[tokio::test]
+async fn metrics_show_the_spop_side_too() -> Outcome {
+    let agent = Agent::start(&[]).await?;
+    let stream = TcpStream::connect(agent.process.address()?).await?;
+    let (client, driver) = Client::connect(stream, Config::new(Engine::Mux)).await?;
+    let driver = tokio::spawn(driver.run());
+    for message in ["check-request", "check-request", "made-up"] {
+        client.notify(move |notify| notify.message(message)?.arg("req_path", "/").map(drop)).await?;
+    }
+    for (metric, label, count) in [
+        ("decision_total", "default", 2),
+        ("spop_connections_total", "", 1),
+        ("spop_notifies_total", "\"check-request\"", 2),
+        ("spop_notifies_total", "\"other\"", 1),
+        ("spop_request_duration_seconds_bucket", "+Inf", 3),
+    ] {
+        assert_eq!(agent.count(metric, label).await?, count, "{metric} {label}");
+    }
+    assert!(!agent.metrics().await?.contains("made-up"));
+    drop(client);
+    driver.await??;
     Ok(())
 }

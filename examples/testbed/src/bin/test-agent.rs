@@ -10,10 +10,11 @@ use spop_tokio::{Actions, BoxError, Request, Scope, Server, SocketListener, serv
 use tracing::{Level, info};
 
 const USAGE: &str = "\
-usage: test-agent --listen ADDR [--delay MS] [--take-over] [--max-connections N] [--quiet]
+usage: test-agent --listen ADDR [--delay MS] [--padding BYTES] [--take-over] [--max-connections N] [--quiet]
 
   --listen ADDR         HOST:PORT or unix:PATH
   --delay MS            answer each request after that time (default 0)
+  --padding BYTES       make the answers so much longer (default 0)
   --take-over           if another process listens at the Unix socket, take its place
   --max-connections N   how many connections may be open (default 1024)
   --quiet               log warnings, and that it listens, but not what is part of the day's work";
@@ -21,6 +22,7 @@ usage: test-agent --listen ADDR [--delay MS] [--take-over] [--max-connections N]
 struct Options {
     listen: String,
     delay: Duration,
+    padding: usize,
     take_over: bool,
     max_connections: usize,
     quiet: bool,
@@ -28,19 +30,20 @@ struct Options {
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let (mut listen, mut delay, mut take_over) = (None, Duration::ZERO, false);
-        let (mut max_connections, mut quiet) = (1024, false);
+        let (mut listen, mut delay, mut padding) = (None, Duration::ZERO, 0);
+        let (mut take_over, mut max_connections, mut quiet) = (false, 1024, false);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--listen" => listen = Some(arguments.next()?),
                 "--delay" => delay = Duration::from_millis(arguments.next()?.parse().ok()?),
+                "--padding" => padding = arguments.next()?.parse().ok()?,
                 "--take-over" => take_over = true,
                 "--max-connections" => max_connections = arguments.next()?.parse().ok()?,
                 "--quiet" => quiet = true,
                 _ => return None,
             }
         }
-        Some(Self { listen: listen?, delay, take_over, max_connections, quiet })
+        Some(Self { listen: listen?, delay, padding, take_over, max_connections, quiet })
     }
 
     async fn bind(&self) -> Result<SocketListener, BoxError> {
@@ -74,7 +77,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     // Before the line that says it is ready: a signal after it ends the agent as it should.
     let shutdown = shutdown_signal()?;
     info!("listening on {listener}");
-    let service = service_fn(move |request: Request| answer(request, options.delay));
+    let service = service_fn(move |request: Request| answer(request, options.delay, options.padding));
     // How long a request may take is up to the test.
     let server = Server::new(service).request_timeout(None).max_connections(options.max_connections);
     let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
@@ -82,7 +85,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn answer(request: Request, delay: Duration) -> Result<Actions, BoxError> {
+async fn answer(request: Request, delay: Duration, padding: usize) -> Result<Actions, BoxError> {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
@@ -90,5 +93,8 @@ async fn answer(request: Request, delay: Duration) -> Result<Actions, BoxError> 
     let mut actions = Actions::new();
     actions.set_var(Scope::Transaction, "path", path)?;
     actions.set_var(Scope::Transaction, "agent", std::process::id())?;
+    if padding > 0 {
+        actions.set_var(Scope::Transaction, "padding", &*"x".repeat(padding))?;
+    }
     Ok(actions)
 }

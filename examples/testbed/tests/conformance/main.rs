@@ -48,6 +48,15 @@ async fn the_example_passes_over_a_unix_socket() {
     assert_passes(&agent.address().unwrap());
 }
 
+/// It shares nothing with the other one but the crates: handlers, options and messages are its own.
+#[tokio::test]
+async fn the_decision_agent_passes() {
+    let mut agent = Command::new(build_example("decision").unwrap());
+    agent.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+    let agent = AgentProcess::start(agent, PATIENCE).await.unwrap();
+    assert_passes(&agent.address().unwrap());
+}
+
 #[test]
 fn an_agent_on_the_bare_state_machine_passes() {
     assert_passes(&faulty_agent(|frame| Some(frame.to_vec())));

@@ -36,6 +36,11 @@ pub(crate) fn connected(address: SocketAddr) -> TcpStream {
 /// Sends a frame, and gives the type of the one that comes back.
 pub(crate) fn exchange(stream: &mut TcpStream, frame: &[u8]) -> FrameType {
     stream.write_all(frame).unwrap();
+    answer(stream)
+}
+
+/// The type of the frame that comes next.
+pub(crate) fn answer(stream: &mut TcpStream) -> FrameType {
     let mut len = [0; LENGTH_PREFIX];
     stream.read_exact(&mut len).unwrap();
     let mut answer = vec![0; u32::from_be_bytes(len) as usize];

@@ -9,7 +9,7 @@ use testbed::{Config, Spoe, http};
 use crate::bed::{
     Argument, Bed, Outcome, PATIENCE, Recorder, SOON, Setup, expect, prompt, with_one_connection,
 };
-use crate::log::above_debug;
+use crate::log::failed_requests;
 
 /// HAProxy takes 64 words on a line.
 const ARGS_PER_LINE: usize = 60;
@@ -51,9 +51,9 @@ pub(crate) async fn arguments_258(bed: &Bed) -> Outcome {
     setup.finish_after_failures().await?;
 
     let lines = bed.log().lines();
-    let warnings = above_debug(&lines);
-    assert_eq!(warnings.len(), 3, "{warnings:#?}");
-    assert!(warnings.iter().all(|line| line.contains("kind=malformed")), "{warnings:#?}");
+    let failed = failed_requests(&lines);
+    assert_eq!(failed.len(), 3, "{failed:#?}");
+    assert!(failed.iter().all(|line| line.contains("kind=malformed")), "{failed:#?}");
     Ok(())
 }
 

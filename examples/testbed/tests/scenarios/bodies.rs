@@ -5,7 +5,7 @@ use spop_tokio::{Actions, BoxError, Peer, Request, Scope, Server, service_fn};
 use testbed::{Config, Spoe, http};
 
 use crate::bed::{Bed, Outcome, PATIENCE, Recorder, Setup, expect, prompt, with_one_connection};
-use crate::log::above_debug;
+use crate::log::{above_debug, failed_requests};
 
 /// Close to what HAProxy buffers of a body, with `tune.bufsize` as it is.
 const LONG: usize = 15_000;
@@ -75,9 +75,9 @@ pub(crate) async fn fragments_past_the_bound(bed: &Bed) -> Outcome {
     setup.finish_after_failures().await?;
 
     let lines = bed.log().lines();
-    let warnings = above_debug(&lines);
-    assert_eq!(warnings.len(), 4, "{warnings:#?}");
-    assert!(warnings.iter().all(|line| line.contains("kind=too-big")), "{warnings:#?}");
+    let failed = failed_requests(&lines);
+    assert_eq!(failed.len(), 4, "{failed:#?}");
+    assert!(failed.iter().all(|line| line.contains("kind=too-big")), "{failed:#?}");
     Ok(())
 }
 

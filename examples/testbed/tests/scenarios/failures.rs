@@ -7,7 +7,7 @@ use testbed::{Config, Spoe};
 use tokio::task::yield_now;
 
 use crate::bed::{Bed, Outcome, PATIENCE, expect, prompt};
-use crate::log::above_debug;
+use crate::log::failed_requests;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -50,13 +50,13 @@ pub(crate) async fn failing_handlers(bed: &Bed) -> Outcome {
     setup.finish_after_failures().await?;
 
     let lines = bed.log().lines();
-    let warnings = above_debug(&lines);
-    assert_eq!(warnings.len(), 2 * FAILURES.len(), "{warnings:#?}");
+    let failed = failed_requests(&lines);
+    assert_eq!(failed.len(), 2 * FAILURES.len(), "{failed:#?}");
     for (_, word) in FAILURES {
         let kind = format!(" kind={word}");
-        let says = |line: &&&str| line.contains("request failed peer=127.0.0.1:") && line.contains(&kind);
+        let says = |line: &&&str| line.contains("connection{peer=127.0.0.1:") && line.contains(&kind);
         let wanted = 2 * FAILURES.iter().filter(|(_, other)| *other == word).count();
-        assert_eq!(warnings.iter().filter(says).count(), wanted, "{word} in {warnings:#?}");
+        assert_eq!(failed.iter().filter(says).count(), wanted, "{word} in {failed:#?}");
     }
     Ok(())
 }

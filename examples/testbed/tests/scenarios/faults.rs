@@ -11,6 +11,8 @@ use crate::traffic::{Tally, Traffic};
 const CLIENTS: usize = 32;
 /// Milliseconds that an agent takes to answer, so that it always has something at work.
 const DELAY: &str = "5";
+/// How agents are started.
+const USUAL: &[&str] = &["--delay", DELAY];
 /// Enough to show that all goes well again.
 const MORE: usize = 10 * CLIENTS;
 /// How long HAProxy waits for an agent.
@@ -20,24 +22,31 @@ const SLACK: Duration = Duration::from_secs(8);
 
 /// One agent after the other is stopped and started anew.
 pub(crate) async fn rolling_restart(bed: &Bed) -> Outcome {
-    let (tally, stops) = restart_both(bed, spoe()).await?;
+    let (tally, stops) = restart_both(bed, spoe(), USUAL).await?;
+    expect_lossless(bed, &tally, &stops);
+    Ok(())
+}
+
+/// The same with answers of which HAProxy from 3.1 can take a few at a time.
+pub(crate) async fn rolling_restart_with_long_answers(bed: &Bed) -> Outcome {
+    let (tally, stops) = restart_both(bed, spoe(), &["--delay", DELAY, "--padding", "3000"]).await?;
     expect_lossless(bed, &tally, &stops);
     Ok(())
 }
 
 /// The same where a connection has one request at a time: nothing is lost on any version.
 pub(crate) async fn rolling_restart_one_at_a_time(bed: &Bed) -> Outcome {
-    let (tally, _) = restart_both(bed, spoe().agent("no option pipelining")).await?;
+    let (tally, _) = restart_both(bed, spoe().agent("no option pipelining"), USUAL).await?;
     tally.expect_no_error();
     Ok(())
 }
 
-async fn restart_both(bed: &Bed, spoe: Spoe) -> Outcome<(Tally, [Window; 2])> {
-    let mut pair = Pair::start(bed, spoe, "").await?;
+async fn restart_both(bed: &Bed, spoe: Spoe, options: &[&str]) -> Outcome<(Tally, [Window; 2])> {
+    let mut pair = Pair::start(bed, spoe, options, "").await?;
     let mut stops = [Window::now(); 2];
     for index in 0..2 {
         stops[index] = stop(&mut pair.agents[index]).await?;
-        pair.agents[index] = bed.test_agent(&pair.addresses[index], &["--delay", DELAY]).await?;
+        pair.agents[index] = bed.test_agent(&pair.addresses[index], options).await?;
         pair.haproxy.wait_server_status("agents", SERVERS[index], "UP", SOON).await?;
         pair.wait_for_answers(index).await?;
     }
@@ -50,7 +59,7 @@ async fn restart_both(bed: &Bed, spoe: Spoe) -> Outcome<(Tally, [Window; 2])> {
 pub(crate) async fn upgrade_at_socket(bed: &Bed) -> Outcome {
     let folder = tempfile::tempdir()?;
     let address = format!("unix:{}", folder.path().join("agent.sock").display());
-    let mut agent = bed.test_agent(&address, &["--delay", DELAY]).await?;
+    let mut agent = bed.test_agent(&address, USUAL).await?;
     let backend = Backend::start().await?;
     let config = config(&spoe()).agent(agent.address()?).backend(backend.addr());
     let haproxy = bed.haproxy(&config).await?;
@@ -72,7 +81,7 @@ pub(crate) async fn upgrade_at_socket(bed: &Bed) -> Outcome {
 }
 
 pub(crate) async fn reload_under_load(bed: &Bed) -> Outcome {
-    let mut pair = Pair::start(bed, spoe(), "").await?;
+    let mut pair = Pair::start(bed, spoe(), USUAL, "").await?;
     for _ in 0..2 {
         let mark = pair.haproxy.stderr().mark();
         pair.haproxy.reload().await?;
@@ -90,7 +99,7 @@ pub(crate) async fn reload_under_load(bed: &Bed) -> Outcome {
 
 /// Only what the agent was at work on is lost, and what HAProxy sends until it looks at the connections again.
 pub(crate) async fn killed_agent(bed: &Bed) -> Outcome {
-    let mut pair = Pair::start(bed, spoe(), "").await?;
+    let mut pair = Pair::start(bed, spoe(), USUAL, "").await?;
     let index = pair.busier();
     let mut killed = Window::now();
     pair.agents[index].kill()?;
@@ -112,7 +121,7 @@ pub(crate) async fn frozen_agent(bed: &Bed) -> Outcome {
         // It would go on using the connections that it has.
         lines += "\ndefault-server on-marked-down shutdown-sessions";
     }
-    let mut pair = Pair::start(bed, spoe(), &lines).await?;
+    let mut pair = Pair::start(bed, spoe(), USUAL, &lines).await?;
     let index = pair.busier();
     let mut frozen = Window::now();
     pair.agents[index].freeze()?;
@@ -146,14 +155,12 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start(bed: &Bed, spoe: Spoe, agents_lines: &str) -> Outcome<Self> {
+    async fn start(bed: &Bed, spoe: Spoe, options: &[&str], agents_lines: &str) -> Outcome<Self> {
         let backend = Backend::start().await?;
         let ports = [ReservedPort::new()?, ReservedPort::new()?];
         let addresses = [0, 1].map(|at| ports[at].addr().to_string());
-        let agents = [
-            bed.test_agent(&addresses[0], &["--delay", DELAY]).await?,
-            bed.test_agent(&addresses[1], &["--delay", DELAY]).await?,
-        ];
+        let agents =
+            [bed.test_agent(&addresses[0], options).await?, bed.test_agent(&addresses[1], options).await?];
         let second = format!("server {} {} check inter 200ms fall 2 rise 1", SERVERS[1], addresses[1]);
         let config = config(&spoe).agents(agents_lines).agents(&second);
         let haproxy = bed.haproxy(&config.agent(&addresses[0]).backend(backend.addr())).await?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
+use spop_tokio::{Actions, BoxError, Request, Scope, Server, Service, service_fn};
 use testbed::{Config, Spoe, http};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -14,10 +14,6 @@ use crate::bed::{Bed, Outcome, PATIENCE, Recorder, SOON, expect};
 
 const CLIENTS: usize = 50;
 const REQUESTS: usize = 20;
-
-/// As many as HAProxy has waiting on one connection.
-const LONG_CLIENTS: usize = 20;
-const LONG_REQUESTS: usize = 200;
 
 /// Answers overlap and overtake each other, and each reaches its own request.
 pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
@@ -83,62 +79,93 @@ pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
 /// Answers that together fill HAProxy's buffer many times over. HAProxy from 3.1 loses a connection for good on which it
 /// finds a whole buffer to read, so they must not leave at once (wire pitfall P1).
 pub(crate) async fn long_answers(bed: &Bed) -> Outcome {
+    // As many as HAProxy has waiting on one connection.
+    const CLIENTS: usize = 20;
     let mut figures = Vec::new();
     for length in [2_000, 10_000] {
-        figures.push(answers_of(bed, length).await?);
+        figures.push(Long { clients: CLIENTS, requests: 200, length, pipelining: true }.run(bed).await?);
     }
     bed.report(figures.join("; "));
     Ok(())
 }
 
-/// Gives a line of figures.
-async fn answers_of(bed: &Bed, length: usize) -> Outcome<String> {
-    let connections = Arc::new(Mutex::new(HashSet::new()));
-    let (value, seen) = ("x".repeat(length), connections.clone());
-    let service = service_fn(move |request: Request| {
-        let value = value.clone();
-        seen.lock().expect("never held in a panic").insert(request.connection().peer().to_string());
-        async move {
-            // Long enough for others to come, so that their answers are ready together.
-            sleep(Duration::from_millis(5)).await;
-            let mut actions = Actions::new();
-            actions.set_var(Scope::Transaction, "long", &value)?;
-            Ok::<_, BoxError>(actions)
-        }
-    });
-    let spoe = Spoe::new("load")
-        .processing("10s")
-        .message("ask", &["args path=path", "event on-frontend-http-request"]);
-    let show = "http-after-response set-header x-length %[var(txn.load.long),length]";
-    let server = Server::new(service).request_timeout(None);
-    let setup = bed.start(server, Config::http(&spoe).global("nbthread 1").frontend(show)).await?;
+/// The same of fewer clients, whose requests prove less of what HAProxy has read; and without `pipelining`, where nothing has
+/// to be proved.
+pub(crate) async fn long_answers_to_few(bed: &Bed) -> Outcome {
+    let mut figures = Vec::new();
+    for pipelining in [true, false] {
+        figures.push(Long { clients: 5, requests: 20, length: 10_000, pipelining }.run(bed).await?);
+    }
+    bed.report(figures.join("; "));
+    Ok(())
+}
 
-    // From 3.1 on a connection takes several requests at a time only once it was idle.
-    expect(&setup.get("/").await?, &[("x-length", Some(&length.to_string()))]);
-    let start = Instant::now();
-    let mut clients = JoinSet::new();
-    for _ in 0..LONG_CLIENTS {
-        let to = setup.haproxy.http();
-        clients.spawn(async move {
-            let mut connection = http::Connection::open(to, None, SOON).await?;
-            let mut longest = Duration::ZERO;
-            for _ in 0..LONG_REQUESTS {
-                let start = Instant::now();
-                let response = connection.send(&http::Request::new("GET", "/").deadline(SOON)).await?;
-                expect(&response, &[("x-length", Some(&length.to_string()))]);
-                longest = longest.max(start.elapsed());
+struct Long {
+    clients: usize,
+    /// Of each client.
+    requests: usize,
+    /// Of each answer, in bytes.
+    length: usize,
+    pipelining: bool,
+}
+
+impl Long {
+    /// Gives a line of figures.
+    async fn run(&self, bed: &Bed) -> Outcome<String> {
+        let &Self { clients, requests, length, pipelining } = self;
+        let connections = Arc::new(Mutex::new(HashSet::new()));
+        let server = Server::new(self.service(&connections)).request_timeout(None).pipelining(pipelining);
+        let spoe = Spoe::new("load")
+            .processing("10s")
+            .message("ask", &["args path=path", "event on-frontend-http-request"]);
+        let show = "http-after-response set-header x-length %[var(txn.load.long),length]";
+        let setup = bed.start(server, Config::http(&spoe).global("nbthread 1").frontend(show)).await?;
+
+        // From 3.1 on a connection takes several requests at a time only once it was idle.
+        expect(&setup.get("/").await?, &[("x-length", Some(&length.to_string()))]);
+        let start = Instant::now();
+        let mut set = JoinSet::new();
+        for _ in 0..clients {
+            let to = setup.haproxy.http();
+            set.spawn(async move {
+                let mut connection = http::Connection::open(to, None, SOON).await?;
+                let mut longest = Duration::ZERO;
+                for _ in 0..requests {
+                    let start = Instant::now();
+                    let response = connection.send(&http::Request::new("GET", "/").deadline(SOON)).await?;
+                    expect(&response, &[("x-length", Some(&length.to_string()))]);
+                    longest = longest.max(start.elapsed());
+                }
+                Outcome::Ok(longest)
+            });
+        }
+        let mut longest = Duration::ZERO;
+        while let Some(client) = set.join_next().await {
+            longest = longest.max(client??);
+        }
+        let [took, longest] = [start.elapsed(), longest].map(|time| time.as_millis());
+        setup.finish(bed).await?;
+        let connections = connections.lock().expect("never held in a panic").len();
+        let how = if pipelining { "" } else { ", no pipelining" };
+        Ok(format!(
+            "{} answers of {length} bytes to {clients} clients{how}: {took} ms, longest request {longest} ms, \
+             connections: {connections}",
+            clients * requests,
+        ))
+    }
+
+    fn service(&self, connections: &Arc<Mutex<HashSet<String>>>) -> impl Service + use<> {
+        let (value, seen) = ("x".repeat(self.length), connections.clone());
+        service_fn(move |request: Request| {
+            let value = value.clone();
+            seen.lock().expect("never held in a panic").insert(request.connection().peer().to_string());
+            async move {
+                // Long enough for others to come, so that their answers are ready together.
+                sleep(Duration::from_millis(5)).await;
+                let mut actions = Actions::new();
+                actions.set_var(Scope::Transaction, "long", &value)?;
+                Ok::<_, BoxError>(actions)
             }
-            Outcome::Ok(longest)
-        });
+        })
     }
-    let mut longest = Duration::ZERO;
-    while let Some(client) = clients.join_next().await {
-        longest = longest.max(client??);
-    }
-    let (took, longest) = (start.elapsed().as_millis(), longest.as_millis());
-    setup.finish(bed).await?;
-    let (answers, connections) = (LONG_CLIENTS * LONG_REQUESTS, connections.lock().expect("as above").len());
-    Ok(format!(
-        "{answers} answers of {length} bytes, connections: {connections}, {took} ms, longest request {longest} ms"
-    ))
 }

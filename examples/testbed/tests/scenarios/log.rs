@@ -46,6 +46,15 @@ impl io::Write for Log {
     }
 }
 
+/// The lines of requests that failed, of whatever level: a kind of failure is warned of once a second. Nothing else is above debug.
+#[track_caller]
+pub(crate) fn failed_requests(lines: &[String]) -> Vec<&str> {
+    let is_failed = |line: &&str| line.contains("request failed");
+    let others: Vec<_> = above_debug(lines).into_iter().filter(|line| !is_failed(line)).collect();
+    assert_eq!(others, [""; 0]);
+    lines.iter().map(String::as_str).filter(is_failed).collect()
+}
+
 /// The lines that are not of level debug: also those that are of no level, such as those of a panic.
 pub(crate) fn above_debug(lines: &[String]) -> Vec<&str> {
     let is_debug = |line: &&str| {

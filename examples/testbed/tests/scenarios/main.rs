@@ -68,6 +68,10 @@ const QUEUE_WOKEN: Only = Only {
     applies: |version| version >= Version::new(2, 9),
     why: "HAProxy up to 2.8 leaves requests in its queue then, beside idle connections, until they time out",
 };
+const FULL_BUFFER_WEDGES: Only = Only {
+    applies: Version::speaks_mode_spop,
+    why: "HAProxy up to 3.0 takes answers of any length at once (long_answers)",
+};
 
 macro_rules! scenarios {
     ($($module:ident::$name:ident $([$only:expr])?,)*) => {
@@ -111,15 +115,18 @@ const SCENARIOS: &[Scenario] = &scenarios![
     failures::own_fallback,
     faults::rolling_restart,
     faults::rolling_restart_one_at_a_time[QUEUE_WOKEN],
+    faults::rolling_restart_with_long_answers,
     faults::upgrade_at_socket,
     faults::reload_under_load,
     faults::killed_agent,
     faults::frozen_agent,
     load::parallel_clients,
     load::long_answers,
+    load::long_answers_to_few[FULL_BUFFER_WEDGES],
     pitfalls::late_answer,
     pitfalls::odd_status_in_check,
     pitfalls::agent_lowers_frame_size,
+    pitfalls::second_agent_hello,
 ];
 
 fn main() -> ExitCode {

@@ -1,18 +1,26 @@
 //! HAProxy's bugs that an agent can step on: see docs/haproxy-versions.md. Those of versions that nobody can get any more are
 //! tested without HAProxy, in `spop` and `spop-tokio`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
-use spop_tokio::spop::Status;
-use spop_tokio::spop::agent::{Config as Limits, Connection};
+use spop_tokio::spop::agent::{Config as Limits, Connection, Event};
+use spop_tokio::spop::{FrameType, Status};
 use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
-use testbed::{Config, Spoe, http};
+use testbed::check::wire::{FIN, frame, items, value};
+use testbed::{Backend, Config, Spoe, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use crate::bed::{Bed, Outcome, PATIENCE, Recorder, SOON, expect, prompt, with_one_connection};
+use crate::bed::{
+    Bed, Outcome, PATIENCE, Recorder, SOON, expect, expect_no_failed_event, prompt, with_one_connection,
+};
 use crate::log::above_debug;
 
 /// HAProxy up to 3.0 asks with the same ids again when it has given a request up: the answer to the old one must not be
@@ -39,7 +47,8 @@ pub(crate) async fn late_answer(bed: &Bed) -> Outcome {
         }
     });
     let spoe = Spoe::new("late")
-        .processing("500ms")
+        // Time enough for the second answer, on a busy machine.
+        .processing("2s")
         .agent("option continue-on-error")
         .message("first", &["event on-frontend-http-request"])
         .message("second", &["event on-http-response"]);
@@ -72,7 +81,9 @@ pub(crate) async fn odd_status_in_check(bed: &Bed) -> Outcome {
     let agent = tokio::spawn(async move {
         for code in (14..=98).step_by(7).cycle() {
             let (mut io, _) = listener.accept().await?;
-            io.read_u8().await?;
+            // All of it, so that closing is no reset.
+            let length = io.read_u32().await?;
+            io.read_exact(&mut vec![0; length as usize]).await?;
             let mut out = BytesMut::new();
             Connection::new(Limits::new()).disconnect(Status(code), "", &mut out);
             io.write_all(&out).await?;
@@ -126,4 +137,111 @@ pub(crate) async fn agent_lowers_frame_size(bed: &Bed) -> Outcome {
     setup.finish_after_failures().await?;
     assert_eq!(above_debug(&bed.log().lines()), [""; 0]);
     Ok(())
+}
+
+/// HAProxy from 3.1 takes a second AGENT-HELLO to heart, which is how a drain switches `pipelining` off; up to 3.0 it passes
+/// over it.
+pub(crate) async fn second_agent_hello(bed: &Bed) -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let agent = Arc::new(Pipelined::default());
+    let agents = tokio::spawn(agent.clone().accept(listener));
+    let backend = Backend::start().await?;
+    let lines = ["args path", "event on-frontend-http-request"];
+    let spoe = Spoe::new("twice").processing(PATIENCE).message("ask", &lines);
+    let mut config = Config::http(&spoe).agent(address).backend(backend.addr());
+    config = if bed.version().speaks_mode_spop() {
+        // There `maxconn` counts requests.
+        config.global("nbthread 1")
+    } else {
+        with_one_connection(config)
+    };
+    let haproxy = bed.haproxy(&config).await?;
+    haproxy.wait_server_status("agents", "agent1", "UP", SOON).await?;
+
+    // From 3.1 on a connection takes several requests at a time only once it was idle.
+    ask_in_parallel(haproxy.http(), 1).await?;
+    ask_in_parallel(haproxy.http(), 8).await?;
+    let before = agent.most.load(Ordering::SeqCst);
+    agent.greet.store(true, Ordering::SeqCst);
+    ask_in_parallel(haproxy.http(), 1).await?;
+    assert!(!agent.greet.load(Ordering::SeqCst), "the HELLO was sent again");
+    ask_in_parallel(haproxy.http(), 8).await?;
+    let after = agent.most_after.load(Ordering::SeqCst);
+    assert!(before > 1, "{before} at a time before");
+    assert!(after > 0, "the connection goes on");
+    assert_eq!(after > 1, !bed.version().speaks_mode_spop(), "{after} at a time after");
+    bed.report(format!("at most {before} requests at a time before the second HELLO, {after} after it"));
+    expect_no_failed_event(&haproxy);
+    agents.abort();
+    Ok(())
+}
+
+/// So many clients ask ten times each, and get an answer without an error each time.
+async fn ask_in_parallel(to: SocketAddr, clients: usize) -> Outcome {
+    let mut set = JoinSet::new();
+    for _ in 0..clients {
+        set.spawn(async move {
+            for _ in 0..10 {
+                expect(&http::Request::new("GET", "/").deadline(SOON).send(to).await?, &[]);
+            }
+            Outcome::Ok(())
+        });
+    }
+    while let Some(client) = set.join_next().await {
+        client??;
+    }
+    Ok(())
+}
+
+/// An agent that answers when nothing more comes.
+#[derive(Default)]
+struct Pipelined {
+    /// How many requests were at work on one connection at a time.
+    most: AtomicUsize,
+    /// The same, for the connection with two HELLOs.
+    most_after: AtomicUsize,
+    /// To say HELLO again, without `pipelining`, before the next answer.
+    greet: AtomicBool,
+}
+
+impl Pipelined {
+    async fn accept(self: Arc<Self>, listener: TcpListener) -> Outcome {
+        loop {
+            let (io, _) = listener.accept().await?;
+            tokio::spawn(self.clone().serve(io));
+        }
+    }
+
+    async fn serve(self: Arc<Self>, mut io: TcpStream) -> Outcome {
+        let again = [("version", value::string("2.0")), ("max-frame-size", value::uint32(16_380))];
+        let again = [&again[..], &[("capabilities", value::string(""))]].concat();
+        let again = frame(FrameType::AGENT_HELLO, FIN, (0, 0), &items(&again));
+        let mut connection = Connection::new(Limits::new());
+        let mut most = &self.most;
+        let (mut input, mut out, mut due) = (BytesMut::new(), BytesMut::new(), Vec::new());
+        loop {
+            while let Some(event) = connection.handle_input(&mut input, &mut out)? {
+                if let Event::Notify(notify) = event {
+                    due.push(notify.id());
+                }
+            }
+            most.fetch_max(due.len(), Ordering::SeqCst);
+            io.write_all_buf(&mut out).await?;
+            tokio::select! {
+                read = io.read_buf(&mut input) => if read? == 0 {
+                    return Ok(());
+                },
+                () = sleep(Duration::from_millis(5)), if !due.is_empty() => {
+                    if self.greet.swap(false, Ordering::SeqCst) {
+                        out.extend_from_slice(&again);
+                        most = &self.most_after;
+                    }
+                    for id in due.drain(..) {
+                        connection.ack(id, &Actions::new(), &mut out)?;
+                    }
+                }
+            }
+        }
+    }
 }

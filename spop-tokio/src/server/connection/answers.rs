@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use spop::{AckError, Actions, NotifyId};
 
 use super::Driver;
-use crate::log::{debug, warning};
+use crate::log::{debug, limited_warning};
 use crate::router::{Partial, Unanswered};
 use crate::server::config::{Failure, FailureKind};
 use crate::server::handlers::Outcome;
+use crate::server::observer::Watch;
 use crate::{BoxError, Request};
 
 impl<Io, C, F, E> Driver<'_, Io, C, F>
@@ -18,25 +19,31 @@ where
     F: Future<Output = Result<Actions, E>>,
     E: Into<BoxError>,
 {
-    pub(super) fn answer(&mut self, id: NotifyId, outcome: Outcome<Result<Actions, E>>) {
-        let actions = match outcome {
-            Outcome::Done(Ok(actions)) => actions,
-            Outcome::Done(Err(error)) => return self.fail_with(id, error.into()),
-            Outcome::Panicked => return self.fail(id, FailureKind::Panic, None),
-            Outcome::TimedOut => return self.fail(id, FailureKind::Timeout, None),
-            Outcome::Refused => return self.fail(id, FailureKind::Overload, None),
+    pub(super) fn answer(&mut self, id: NotifyId, watch: &Watch<'_>, outcome: Outcome<Result<Actions, E>>) {
+        let failed = match outcome {
+            Outcome::Done(Ok(actions)) => match self.ack(id, &actions) {
+                Ok(()) => None,
+                Err(AckError::Usage(error)) => return debug!(%id, %error, "answer dropped"),
+                Err(error) => Some((FailureKind::TooBig, Some(error.into()))),
+            },
+            Outcome::Done(Err(error)) => {
+                watch.span.in_scope(|| self.fail_with(id, error.into()));
+                None
+            }
+            Outcome::Panicked => Some((FailureKind::Panic, None)),
+            Outcome::TimedOut => Some((FailureKind::Timeout, None)),
+            Outcome::Refused => Some((FailureKind::Overload, None)),
             Outcome::CutOff => {
                 self.cut += 1;
-                return self.fail(id, FailureKind::Shutdown, None);
+                Some((FailureKind::Shutdown, None))
             }
             // Not in flight any more: HAProxy aborted it.
             Outcome::Cancelled => return,
         };
-        match self.connection.ack(id, &actions, &mut self.out) {
-            Ok(()) => {}
-            Err(AckError::Usage(error)) => debug!(peer = %self.peer, %id, %error, "answer dropped"),
-            Err(error) => self.fail(id, FailureKind::TooBig, Some(error.into())),
+        if let Some((kind, error)) = failed {
+            watch.span.in_scope(|| self.fail(id, kind, error));
         }
+        watch.answered(id);
     }
 
     /// Answers for a handler that returned an error; what a router's other handlers did comes before the fallback actions.
@@ -63,28 +70,35 @@ where
 
     /// Logs a failure, and asks what HAProxy is to be told.
     fn fallback(&self, id: NotifyId, kind: FailureKind, error: Option<BoxError>) -> Actions {
-        match &error {
-            Some(error) => warning!(peer = %self.peer, %id, %kind, %error, "request failed"),
-            None => warning!(peer = %self.peer, %id, %kind, "request failed"),
-        }
         let failure = Failure { kind, id, error };
+        self.observer.failed(&failure);
         catch_unwind(AssertUnwindSafe(|| (self.config.on_failure)(&failure))).unwrap_or_else(|_| {
-            warning!(peer = %self.peer, %id, "on_failure panicked, the default answer is sent");
+            let limit = &self.observer.limits.fallback_panicked;
+            limited_warning!(limit, %id, "on_failure panicked, the default answer is sent");
             failure.default_actions()
         })
     }
 
     fn ack_fallback(&mut self, id: NotifyId, fallback: &Actions) {
         if !self.ack_if_it_fits(id, fallback) {
-            let _ = self.connection.ack(id, &Actions::new(), &mut self.out);
+            let _ = self.ack(id, &Actions::new());
         }
+    }
+
+    #[inline]
+    fn ack(&mut self, id: NotifyId, actions: &Actions) -> Result<(), AckError> {
+        let start = self.out.len();
+        self.connection.ack(id, actions, &mut self.out)?;
+        self.observer.ack(&self.out, start);
+        Ok(())
     }
 
     /// Answers, unless it does not fit into the frame; gives whether it did.
     fn ack_if_it_fits(&mut self, id: NotifyId, actions: &Actions) -> bool {
-        match self.connection.ack(id, actions, &mut self.out) {
+        match self.ack(id, actions) {
             Err(AckError::Encode(error)) => {
-                warning!(peer = %self.peer, %id, %error, "fallback answer does not fit, sending less");
+                let limit = &self.observer.limits.fallback_too_big;
+                limited_warning!(limit, %id, %error, "fallback answer does not fit, sending less");
                 false
             }
             Ok(()) | Err(_) => true,

@@ -1,4 +1,4 @@
-//! Without `tracing`: nothing, in the same shape.
+//! Without the feature `tracing`: nothing, in the shape of `spans.rs`.
 
 use crate::Request;
 use crate::service::Peer;
