@@ -1,6 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -48,20 +48,25 @@ impl Timer {
 /// is set anew.
 pub(super) struct Timers {
     deadlines: [Option<Instant>; Timer::ALL.len()],
+    /// No deadline is before this.
+    bound: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timers {
     pub(super) fn new() -> Self {
-        Self { deadlines: [None; Timer::ALL.len()], sleep: None }
+        Self { deadlines: [None; Timer::ALL.len()], bound: None, sleep: None }
     }
 
     pub(super) fn set(&mut self, timer: Timer, at: Instant) {
         self.deadlines[timer as usize] = Some(at);
+        self.bound = Some(self.bound.map_or(at, |bound| bound.min(at)));
     }
 
     pub(super) fn set_if_unset(&mut self, timer: Timer, at: impl FnOnce() -> Instant) {
-        self.deadlines[timer as usize].get_or_insert_with(at);
+        if !self.is_set(timer) {
+            self.set(timer, at());
+        }
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
@@ -73,28 +78,35 @@ impl Timers {
     }
 
     pub(super) fn set_request_deadline(&mut self, at: Option<Instant>) {
-        self.deadlines[Timer::Request as usize] = at;
+        match at {
+            Some(at) => self.set(Timer::Request, at),
+            None => self.clear(Timer::Request),
+        }
     }
 
     /// The next timer whose time is over; it is cleared.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
-        loop {
-            let next =
-                Timer::ALL.into_iter().filter_map(|timer| Some((self.deadlines[timer as usize]?, timer)));
-            let Some((at, timer)) = next.min_by_key(|(at, _)| *at) else { return Poll::Pending };
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if at < sleep.deadline() {
-                sleep.as_mut().reset(at);
+        while let Some(bound) = self.bound {
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(bound)));
+            if sleep.deadline() != bound {
+                sleep.as_mut().reset(bound);
             }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if at <= Instant::now() {
+            ready!(sleep.as_mut().poll(cx));
+            let next = self.next();
+            if let Some((at, timer)) = next
+                && at <= Instant::now()
+            {
                 self.clear(timer);
                 return Poll::Ready(timer);
             }
-            sleep.as_mut().reset(at);
+            self.bound = next.map(|(at, _)| at);
         }
+        Poll::Pending
+    }
+
+    fn next(&self) -> Option<(Instant, Timer)> {
+        let set = Timer::ALL.into_iter().filter_map(|timer| Some((self.deadlines[timer as usize]?, timer)));
+        set.min_by_key(|(at, _)| *at)
     }
 }
 
