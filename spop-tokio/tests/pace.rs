@@ -82,6 +82,27 @@ async fn a_window_answered_at_once_goes_on_with_each_request_that_comes() {
     assert_eq!(start.elapsed().as_millis(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_haproxy_sends_one_request_at_a_time_and_nothing_pauses() {
+    let (server, mut calls) = held();
+    let (io, _writes, _serving) = serve_recorded(server.request_timeout(None));
+    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
+    let mut start = Instant::now();
+    for round in 0..20 {
+        let window = haproxy.window().min(5);
+        if round == 2 {
+            assert_eq!(window, 1);
+            start = Instant::now();
+        }
+        let ids = haproxy.ask_all(&vec!["m"; window]).await;
+        for call in calls.take(window).await {
+            call.answer(answer(10_000));
+        }
+        soon(haproxy.acks(&ids)).await;
+    }
+    assert_eq!(start.elapsed().as_millis(), 0);
+}
+
 #[tokio::test]
 async fn a_peer_that_asks_much_and_reads_nothing_is_not_answered_more_than_fits_a_window() {
     const NOTIFYS: u64 = 2000;

@@ -112,16 +112,10 @@ impl Books {
     #[inline]
     pub(crate) fn answered(&mut self, id: NotifyId, size: usize, out: &mut BytesMut) {
         self.forget(id);
-        self.wrote(size);
-        self.end_drain(out);
-    }
-
-    /// A frame of `size` bytes was written to `out`.
-    #[inline]
-    fn wrote(&mut self, size: usize) {
         if let Some(unread) = &mut self.unread {
             unread.add(size);
         }
+        self.end_drain(out);
     }
 
     /// Says goodbye if a drain waits for nothing any more.
@@ -142,7 +136,9 @@ impl Books {
         if self.phase != Phase::Closed {
             let start = out.len();
             disconnect.encode(FrameType::AGENT_DISCONNECT, out);
-            self.wrote(out.len() - start);
+            if let Some(unread) = &mut self.unread {
+                unread.add_other(out.len() - start);
+            }
             self.phase = Phase::Closed;
         }
     }
@@ -178,6 +174,7 @@ impl Connection {
         input: &mut BytesMut,
         out: &mut BytesMut,
     ) -> Result<Option<Event>, ProtocolError> {
+        self.forget_unread(input, out);
         let mut event = None;
         while event.is_none() && self.phase() != Phase::Closed && !self.is_full() {
             match self.next_frame(input, out) {
@@ -254,13 +251,25 @@ impl Connection {
     /// HAProxy from 3.1 never processes another frame of a connection on which it finds its whole buffer (`tune.bufsize`, 16384
     /// bytes by default) full of what we sent (wire pitfall P1). It has 20 requests waiting on a connection at most, so twenty
     /// ACKs of 819 bytes are never too much; longer ones leave in parts of whole frames. Each NOTIFY that comes proves that an
-    /// ACK was read, and more can be sent. **If none comes, give HAProxy time to read, and then call
-    /// [`assume_read`](Self::assume_read).**
+    /// ACK was read, and more can be sent, if it has 20 waiting. **If none comes, give HAProxy time to read, and then call
+    /// [`assume_read`](Self::assume_read).** Where that happens, [`stop_pipelining`](Self::stop_pipelining) is better: with one
+    /// request at a time each proves that all was read, and HAProxy uses more connections instead.
     #[inline]
     pub fn sendable(&self, out: &[u8]) -> usize {
         match &self.books.unread {
             Some(unread) => unread.sendable(out, self.in_flight()),
             None => out.len(),
+        }
+    }
+
+    /// Once HAProxy lets one request wait at a time, what it sends while none is due proves that it has read all ACKs; and so
+    /// will every other request.
+    #[inline]
+    fn forget_unread(&mut self, input: &[u8], out: &[u8]) {
+        if self.books.unread.as_ref().is_some_and(Unread::is_narrow)
+            && (self.in_flight() == 0 && out.is_empty() && !input.is_empty())
+        {
+            self.books.unread = None;
         }
     }
 

@@ -26,7 +26,9 @@ use super::timers::{Timer, Timers};
 use crate::service::{ConnectionInfo, Peer, Request};
 use crate::{BoxError, Error};
 
-/// Room to read into on a connection that has nothing to do; kept, so it counts for every idle connection.
+/// Room to read into on a connection that is quiet: it counts for every idle connection.
+const IDLE_READ: usize = 512;
+/// The least that one read takes on a connection that is in use.
 const MIN_READ: usize = 2 * 1024;
 /// The most that one read takes: about what HAProxy can have under way on one connection.
 const MAX_READ: usize = 64 * 1024;
@@ -112,7 +114,7 @@ where
             observer,
             input: BytesMut::new(),
             out: BytesMut::new(),
-            read_size: MIN_READ,
+            read_size: IDLE_READ,
             read_more: false,
             pace: Pace::default(),
             timers,
@@ -217,7 +219,11 @@ where
                 self.out.clear();
                 return Err(Fault::Peer(Error::timeout("the peer did not read its answers in time")));
             }
-            Timer::Pace => self.connection.assume_read(&self.out),
+            Timer::Pace => {
+                self.connection.assume_read(&self.out);
+                // With one request at a time no answer has to wait like that.
+                self.connection.stop_pipelining(&mut self.out);
+            }
             Timer::Request => self.handlers.expire(Instant::now()),
             // Not a drain, which waits for the rest of a NOTIFY in fragments.
             Timer::Idle if self.connection.in_flight() == 0 => {

@@ -72,6 +72,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Haproxy<Io> {
         self.connection.negotiated().expect("the HELLOs are exchanged")
     }
 
+    /// How many requests may follow.
+    pub(crate) fn window(&self) -> usize {
+        self.connection.window()
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         soon(self.io.write_all(bytes)).await.unwrap();
     }

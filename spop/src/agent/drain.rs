@@ -11,8 +11,8 @@ impl Connection {
         self.fail_health_check = true;
     }
 
-    /// Lets HAProxy have one NOTIFY at most waiting on this connection from now on, to prepare a [`drain`](Self::drain)
-    /// under load. Gives whether it has to read that first: **then answer on until it has, 50 ms are plenty, and drain
+    /// Lets HAProxy have one NOTIFY at most waiting on this connection from now on: to prepare a [`drain`](Self::drain)
+    /// under load, or as long answers then need not [wait for a proof](Self::sendable) of what was read. Gives whether it has to read that first: **then answer on until it has, 50 ms are plenty, and drain
     /// only while a NOTIFY waits.** The ACK to that one takes the goodbye with it, and no other one can be under way.
     ///
     /// HAProxy from 3.1 takes a second AGENT-HELLO to heart, which is what this sends. HAProxy up to 3.0 passes over it,
@@ -20,17 +20,21 @@ impl Connection {
     pub fn stop_pipelining(&mut self, out: &mut BytesMut) -> bool {
         self.config.capabilities = self.config.capabilities.without(Capabilities::PIPELINING);
         // Kept for exactly those whom it is for.
-        let (Phase::Running, Some(_)) = (self.phase(), &self.books.unread) else { return false };
         let fragmentation = self.fragmentation();
-        let Some(negotiated) = &mut self.negotiated else { return false };
-        if !negotiated.capabilities.contains(Capabilities::PIPELINING) {
+        let (Phase::Running, Some(unread), Some(negotiated)) =
+            (self.phase(), &mut self.books.unread, &mut self.negotiated)
+        else {
             return false;
+        };
+        if !negotiated.capabilities.contains(Capabilities::PIPELINING) {
+            return !unread.is_narrow();
         }
         negotiated.capabilities = negotiated.capabilities.without(Capabilities::PIPELINING);
         let start = out.len();
         agent_hello(negotiated, negotiated.max_frame_size, negotiated.capabilities | fragmentation)
             .encode(out);
-        self.books.wrote(out.len() - start);
+        unread.add_other(out.len() - start);
+        unread.narrow();
         true
     }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_util::io::poll_read_buf;
 
-use super::{Driver, LINGER, MAX_READ, MAX_UNSENT, MIN_READ};
+use super::{Driver, IDLE_READ, LINGER, MAX_READ, MAX_UNSENT, MIN_READ};
 use crate::server::pace::Pace;
 use crate::server::timers::Timer;
 use crate::{BoxError, Request};
@@ -104,9 +104,9 @@ where
 impl<Io, C, F: Future> Driver<'_, Io, C, F> {
     /// Gives back what bursts needed, once the connection is quiet: HAProxy keeps many such.
     pub(super) fn shrink(&mut self) {
-        self.read_size = MIN_READ;
+        self.read_size = IDLE_READ;
         for buffer in [&mut self.input, &mut self.out] {
-            if buffer.is_empty() && buffer.capacity() > MIN_READ {
+            if buffer.is_empty() {
                 *buffer = BytesMut::new();
             }
         }
