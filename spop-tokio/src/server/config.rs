@@ -189,9 +189,11 @@ impl<S> Server<S> {
         self
     }
 
-    /// How much of a request that HAProxy up to 3.0 sends in fragments is kept, per connection; default 256 KiB and 4096
-    /// fragments, zero to refuse fragments. A longer one fails as [`FailureKind::TooBig`]. HAProxy's side is `option
-    /// send-frag-payload`.
+    /// How much of a request that HAProxy up to 3.0 sends in fragments is kept; default 256 KiB and 4096 fragments, zero to
+    /// refuse fragments. A longer one fails as [`FailureKind::TooBig`]. HAProxy's side is `option send-frag-payload`.
+    ///
+    /// A connection puts one request together at a time, but each that is at work holds up to twice that:
+    /// [`max_in_flight`](Self::max_in_flight) bounds how many.
     #[must_use]
     pub fn fragments(mut self, bytes: usize, frames: u32) -> Self {
         self.config.agent = self.config.agent.fragments(bytes, frames);

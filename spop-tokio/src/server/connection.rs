@@ -28,7 +28,7 @@ use crate::{BoxError, Error};
 
 /// Room to read into on a connection that is quiet: it counts for every idle connection.
 const IDLE_READ: usize = 512;
-/// The least that one read takes on a connection that is in use.
+/// The least that one read takes once there was a burst.
 const MIN_READ: usize = 2 * 1024;
 /// The most that one read takes: about what HAProxy can have under way on one connection.
 const MAX_READ: usize = 64 * 1024;

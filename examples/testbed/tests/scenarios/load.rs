@@ -145,6 +145,8 @@ impl Long {
         }
         let [took, longest] = [start.elapsed(), longest].map(|time| time.as_millis());
         setup.finish(bed).await?;
+        // A pause for each answer would be 5 s for the few.
+        assert!(took < 4_000 || clients * requests > 100, "{took} ms");
         let connections = connections.lock().expect("never held in a panic").len();
         let how = if pipelining { "" } else { ", no pipelining" };
         Ok(format!(

@@ -70,8 +70,8 @@ where
             }
             // The rest of a burst that was too long says nothing of the next one.
             Poll::Ready(Ok(_)) if self.read_more => self.read_more = false,
-            Poll::Ready(Ok(read)) if read < self.read_size / 4 => {
-                self.read_size = (self.read_size / 2).max(MIN_READ);
+            Poll::Ready(Ok(read)) if read < self.read_size / 4 && self.read_size > MIN_READ => {
+                self.read_size /= 2;
             }
             _ => {}
         }
