@@ -326,16 +326,13 @@ async fn without_pipelining_haproxy_is_told_so() {
 
 /// The read size must settle: the rest of a burst that was a little longer says nothing of the next one.
 #[tokio::test]
-async fn bursts_of_any_size_are_soon_answered_in_one_write_each() {
+async fn bursts_of_any_size_are_answered_in_one_write_each() {
     let (io, writes, _serving) = serve_recorded(Server::new(echo()).max_in_flight(1024));
     let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Applet).max_waiting_frames(1024)).await;
-    for requests in [10, 100, 150, 200, 300, 600] {
-        for round in 0..8 {
-            writes.take();
-            let ids = haproxy.ask_all(&names(requests)).await;
-            haproxy.acks(&ids).await;
-            let count = writes.take().len();
-            assert!(round < 6 || count == 1, "{requests} requests, round {round}: {count} writes");
-        }
+    for requests in [600, 10, 100, 150, 1, 1, 1, 1, 300, 600] {
+        writes.take();
+        let ids = haproxy.ask_all(&names(requests)).await;
+        haproxy.acks(&ids).await;
+        assert_eq!(writes.take().len(), 1, "{requests} requests");
     }
 }

@@ -53,8 +53,6 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     out: BytesMut,
     /// How much to read at a time: what the last bursts had.
     read_size: usize,
-    /// The last read filled its room.
-    read_more: bool,
     pace: Pace,
     timers: Timers,
     /// Something has come since `Timer::Quiet` was set.
@@ -115,7 +113,6 @@ where
             input: BytesMut::new(),
             out: BytesMut::new(),
             read_size: IDLE_READ,
-            read_more: false,
             pace: Pace::default(),
             timers,
             busy: false,

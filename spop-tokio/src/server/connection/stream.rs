@@ -59,23 +59,32 @@ where
     }
 
     /// Reads one burst; 0 at the end of the stream.
+    ///
+    /// A burst that is longer than the last ones were takes several reads, so that its answers still leave together: HAProxy
+    /// would send its next requests as these come, and the bursts would stay apart.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.make_room();
-        let room = self.input.capacity() - self.input.len();
-        let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
-        match polled {
-            Poll::Ready(Ok(read)) if read == room => {
-                self.read_size = (self.read_size * 2).min(MAX_READ);
-                self.read_more = true;
+        let mut before = 0;
+        loop {
+            self.make_room();
+            let room = self.input.capacity() - self.input.len();
+            match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input)? {
+                Poll::Ready(read) if read == room => {
+                    self.read_size = (self.read_size * 2).min(MAX_READ);
+                    before += read;
+                    if self.input.len() >= MAX_READ {
+                        return Poll::Ready(Ok(before));
+                    }
+                }
+                Poll::Ready(read) => {
+                    if before == 0 && read < self.read_size / 4 && self.read_size > MIN_READ {
+                        self.read_size /= 2;
+                    }
+                    return Poll::Ready(Ok(before + read));
+                }
+                Poll::Pending if before > 0 => return Poll::Ready(Ok(before)),
+                Poll::Pending => return Poll::Pending,
             }
-            // The rest of a burst that was too long says nothing of the next one.
-            Poll::Ready(Ok(_)) if self.read_more => self.read_more = false,
-            Poll::Ready(Ok(read)) if read < self.read_size / 4 && self.read_size > MIN_READ => {
-                self.read_size /= 2;
-            }
-            _ => {}
         }
-        polled
     }
 
     fn make_room(&mut self) {
