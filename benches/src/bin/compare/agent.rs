@@ -71,6 +71,13 @@ pub(crate) struct Answered {
     pub(crate) client_cores: f64,
 }
 
+impl Answered {
+    /// Seconds of CPU time that a request took the load generator.
+    pub(crate) fn client_cost(&self) -> f64 {
+        self.client_cores / self.per_second
+    }
+}
+
 impl Agent {
     /// Starts the agent, with more arguments than its own, and learns where it listens.
     pub(crate) fn start(programs: &Path, spec: &Spec, more: &[&str]) -> Result<Self, Error> {

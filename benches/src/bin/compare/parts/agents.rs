@@ -3,7 +3,7 @@
 use benches::cli::Error;
 
 use super::{Options, Part, Plot, Report};
-use crate::agent::{Agent, FEED_FLUSH, LIMIT, Load, OURS, README, Spec};
+use crate::agent::{Agent, Answered, FEED_FLUSH, LIMIT, Load, OURS, README, Spec};
 use crate::figures::Figures;
 use crate::plot::{Bar, bars};
 use crate::table::{Table, cell, thousands, times};
@@ -29,13 +29,27 @@ const LOADS: [Load; 4] = [
     Load { profile: "log-request", connections: 64, depth: 64 },
 ];
 
+/// How often each agent has its turn in a round.
+///
+/// Now and then the kernel takes twice as long to copy what the client sends. The client is the bottleneck then, and an agent that
+/// waits for it, the limit too, answers a quarter less per CPU second. So the turn counts in which requests cost the client least.
+const TURNS: usize = 3;
+
 fn measure(options: &Options, figures: &mut Figures) -> Result<(), Error> {
     for _ in options.rounds(PART.name) {
         for load in &LOADS {
-            for spec in &AGENTS {
-                let agent = Agent::start(&options.programs, spec, &[])?;
-                let answered = agent.load(&options.programs, load, options.seconds)?;
-                figures.add(PART.name, &load.to_string(), spec.key, ACKS, answered.per_cpu_second);
+            let mut best = AGENTS.map(|_| None::<Answered>);
+            for _ in 0..TURNS {
+                for (spec, best) in AGENTS.iter().zip(&mut best) {
+                    let agent = Agent::start(&options.programs, spec, &[])?;
+                    let turn = agent.load(&options.programs, load, options.seconds / TURNS as f64)?;
+                    if best.as_ref().is_none_or(|best| turn.client_cost() < best.client_cost()) {
+                        *best = Some(turn);
+                    }
+                }
+            }
+            for (spec, turn) in AGENTS.iter().zip(best.into_iter().flatten()) {
+                figures.add(PART.name, &load.to_string(), spec.key, ACKS, turn.per_cpu_second);
             }
         }
     }
