@@ -72,14 +72,11 @@ fn codec_goals(figures: &Figures, goals: &mut Vec<Goal>) {
     let figures = figures.part(codec::PART.name);
     let mut goal = |case: &str, slow: Who, fast: Who, bound| {
         let reached = figures.ratio(case, codec::NANOS, &slow.to_string(), &fast.to_string());
-        let name = |who| {
-            if who == Who::Peer {
-                "spop 0.13.1"
-            } else if who == Who::Limit {
-                "limit"
-            } else {
-                "spop"
-            }
+        let name = |who| match who {
+            Who::Peer => "spop 0.13.1",
+            Who::Limit => "limit",
+            Who::OursInPlace => "spop in place",
+            _ => "spop",
         };
         goals.push(Goal { what: format!("{case}, {} / {}", name(slow), name(fast)), bound, reached });
     };
@@ -92,8 +89,10 @@ fn codec_goals(figures: &Figures, goals: &mut Vec<Goal>) {
             goal(&case, Who::Peer, Who::Ours, AtLeast(times));
         }
     }
-    goal("ack set-var", Who::Ours, Who::Limit, AtMost(1.5));
-    goal("ack set-var", Who::Peer, Who::Ours, AtLeast(5.0));
+    for ours in [Who::OursInPlace, Who::Ours] {
+        goal("ack set-var", ours, Who::Limit, AtMost(1.5));
+        goal("ack set-var", Who::Peer, ours, AtLeast(5.0));
+    }
 }
 
 fn agent_goals(figures: &Figures, goals: &mut Vec<Goal>) {
