@@ -1,7 +1,7 @@
 //! Measures the library next to a hand-written limit and to crates.io's `spop`, and writes `docs/performance.md`.
 //!
 //! ```sh
-//! cargo run --release -p benches --bin compare             # prints the tables; under 10 minutes
+//! cargo run --release -p benches --bin compare             # prints the tables; 10 minutes
 //! cargo run --release -p benches --bin compare -- --docs   # and rewrites docs/performance.md, its plots and figures
 //! ```
 
