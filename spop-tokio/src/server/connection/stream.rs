@@ -79,7 +79,8 @@ where
                 Poll::Ready(read) if read == room => {
                     self.read_size = (self.read_size * 2).min(MAX_READ);
                     before += read;
-                    if self.input.len() >= MAX_READ {
+                    // A request at work holds all that was read with it.
+                    if self.input.len() + self.read_size > MAX_READ {
                         return Poll::Ready(Ok(before));
                     }
                 }
