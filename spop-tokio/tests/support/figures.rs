@@ -102,6 +102,11 @@ impl Figure {
         let mut figure = self.0.lock().unwrap();
         *figure = (figure.0 + value, figure.1 + 1);
     }
+
+    fn set_to(&self, value: f64) {
+        let mut figure = self.0.lock().unwrap();
+        *figure = (value, figure.1 + 1);
+    }
 }
 
 impl CounterFn for Figure {
@@ -109,8 +114,8 @@ impl CounterFn for Figure {
         self.add(value as f64);
     }
 
-    fn absolute(&self, _: u64) {
-        unimplemented!("nobody does that")
+    fn absolute(&self, value: u64) {
+        self.set_to(value as f64);
     }
 }
 
@@ -123,8 +128,8 @@ impl GaugeFn for Figure {
         self.add(-value);
     }
 
-    fn set(&self, _: f64) {
-        unimplemented!("nobody does that")
+    fn set(&self, value: f64) {
+        self.set_to(value);
     }
 }
 
