@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spop_tokio::spop::haproxy::{Config, Engine};
 use spop_tokio::{BoxError, Client, health_check};
@@ -20,7 +20,7 @@ fn config() -> Config {
 #[tokio::test]
 async fn prometheus_gets_the_figures() -> BoxResult<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ip-reputation"));
-    command.args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+    command.args(["-d", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
     let agent = AgentProcess::start(command, SOON).await?;
     let lines = agent.logs().all();
     let url = lines.iter().find_map(|line| line.split_once("metrics at http://")).ok_or("no address")?.1;
@@ -35,13 +35,10 @@ async fn prometheus_gets_the_figures() -> BoxResult<()> {
     // Its address is a text.
     client.notify(|notify| notify.message("check-client-ip")?.arg("ip", "192.0.2.1").map(drop)).await?;
 
-    let page = async || BoxResult::Ok(http::get(metrics, "/metrics", &[]).await?.text());
-    // The health check's connection ends when the agent has seen that it was closed.
-    let start = Instant::now();
-    while !page().await?.contains("\nspop_connections 1\n") && start.elapsed() < SOON {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let page = page().await?;
+    // That of the health check, once the agent has seen that it was closed.
+    let ended = |line: &str| line.contains("connection ended");
+    agent.wait_for_log("the end of a connection", SOON, ended).await?;
+    let page = http::get(metrics, "/metrics", &[]).await?.text();
     for line in [
         "# TYPE spop_connections gauge",
         "spop_connections 1",
