@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spop_tokio::spop::haproxy::{Config, Engine};
 use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
-use support::{Haproxy, soon};
+use support::{Haproxy, frame, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -174,4 +174,38 @@ fn the_future_of_a_connection_is_small() {
     let size = size_of_val(&future);
     println!("the future of serve_connection: {size} bytes");
     assert!(size < 4096, "{size}");
+}
+
+#[test]
+fn a_request_at_work_holds_no_more_than_64_kib_of_what_came_with_it() {
+    const CONNECTIONS: usize = 10;
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut haproxies = Vec::with_capacity(CONNECTIONS);
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let hang = service_fn(|request: Request| async move {
+        let _held = request;
+        std::future::pending::<Result<Actions, BoxError>>().await
+    });
+    runtime.spawn(Server::new(hang).serve(listener).into_future());
+    // Frames that are passed over, and a request that cannot be read: its answer says that all is taken.
+    let filling = frame(77, 1, (1, 1), &[0; 16_000]).repeat(8);
+    let end = frame(3, 1, (99, 1), b"\xc8");
+    let counted = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            for _ in 0..CONNECTIONS {
+                let io = soon(TcpStream::connect(address)).await.unwrap();
+                let mut haproxy = Haproxy::connect(io).await;
+                let request = frame(3, 1, (1, 1), b"\x01m\0");
+                haproxy.send(&[request, filling.clone(), end.clone()].concat()).await;
+                let mut answer = [0; 64];
+                assert!(soon(haproxy.io.read(&mut answer)).await.unwrap() > 0);
+                haproxies.push(haproxy.io);
+            }
+        });
+    });
+    let each = counted.bytes_current / CONNECTIONS as i64;
+    println!("a connection with a request at work: {each} bytes");
+    // What is kept for the next burst of the thread is among it.
+    assert!(each < 80 * 1024, "{each}");
 }
