@@ -12,6 +12,7 @@ use spop_tokio::spop::haproxy::{Config, Engine};
 use spop_tokio::spop::{FrameType, Status};
 use spop_tokio::{BoxError, Listener, Peer, Request, Server, SocketListener, service_fn};
 use support::{Haproxy, Running, echo, name_of, soon, types};
+use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -43,6 +44,29 @@ async fn at_the_connection_limit_no_more_are_accepted_until_one_ends() {
     drop(a);
     haproxy.event().await.unwrap().expect("AGENT-HELLO");
     assert_eq!(types(&writes.take().concat()), [FrameType::AGENT_HELLO]);
+}
+
+/// A listener at which there is always one more.
+struct Flood;
+
+impl Listener for Flood {
+    type Io = DuplexStream;
+
+    async fn accept(&mut self) -> (DuplexStream, Peer) {
+        (duplex(64).0, Peer::Other)
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_does_not_keep_a_shutdown_waiting() {
+    let (stop, stopped) = oneshot::channel::<Infallible>();
+    let signal = async {
+        let Err(_) = stopped.await;
+    };
+    let serve = Server::new(echo()).serve(Flood).with_graceful_shutdown(signal);
+    let end = tokio::spawn(serve.into_future());
+    drop(stop);
+    assert_eq!(soon(end).await.unwrap().unwrap().unanswered, 0);
 }
 
 #[tokio::test]
