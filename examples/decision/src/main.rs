@@ -72,9 +72,11 @@ async fn serve(options: Options) -> Result<(), BoxError> {
         (Some(("unix", path)), Some(mode)) => SocketListener::bind_unix(path, Some(mode))?,
         _ => SocketListener::bind(&options.listen).await?,
     };
-    info!("listening on {listener}");
-    let server = Server::new(agent).on_failure(agent::fallback(options.on_error));
-    let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
+    let address = listener.to_string();
+    let serve = Server::new(agent).on_failure(agent::fallback(options.on_error)).serve(listener);
+    // Its metrics are there, too.
+    info!("listening on {address}");
+    let drained = serve.with_graceful_shutdown(shutdown).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())
 }

@@ -86,10 +86,12 @@ async fn serve(options: Options) -> Result<(), BoxError> {
         metrics::serve(address).await.map_err(|error| format!("--metrics {address}: {error}"))?;
     }
     let listener = SocketListener::bind(&options.listen).await?;
-    info!("listening on {listener}");
+    let address = listener.to_string();
     let service = service_fn(move |request: Request| async move { answer(&request, options.seed) });
-    let server = Server::new(service).message_labels([MESSAGE]);
-    let drained = server.serve(listener).with_graceful_shutdown(shutdown_signal()?).await?;
+    let serve = Server::new(service).message_labels([MESSAGE]).serve(listener);
+    // Its figures are there, too.
+    info!("listening on {address}");
+    let drained = serve.with_graceful_shutdown(shutdown_signal()?).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())
 }
