@@ -11,9 +11,8 @@ use serde_core::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
 use serde_core::forward_to_deserialize_any;
 use value::ValueDeserializer;
 
-use crate::error::ArgError;
-use crate::frame::Message;
-use crate::typed_data::Text;
+use crate::frame::{ArgError, Message};
+use crate::wire::Text;
 
 impl<'a> Message<'a> {
     /// Reads the arguments into a type of yours that derives serde's `Deserialize`. Needs the cargo feature `serde`.

@@ -24,9 +24,7 @@
 use core::fmt;
 use core::iter::FusedIterator;
 
-use crate::error::ArgErrorKind;
-use crate::parse;
-use crate::typed_data::{FromTypedData, Text, TypedData};
+use crate::wire::{ArgErrorKind, FromTypedData, Text, TypedData, parse};
 
 /// The headers of a request or response, borrowed from the block they came in. By default none.
 ///

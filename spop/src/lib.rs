@@ -114,35 +114,27 @@
 
 extern crate alloc;
 
-pub mod agent;
 mod capability;
+mod connection;
 #[cfg(feature = "serde")]
 mod de;
-mod decoder;
-mod error;
-mod fragments;
 mod frame;
-pub mod haproxy;
 pub mod http;
-mod negotiation;
-mod parse;
-mod skim;
 mod status;
-mod typed_data;
-pub mod varint;
 mod version;
+mod wire;
 
 pub use capability::Capabilities;
-pub use decoder::FrameDecoder;
-pub use error::{
-    AckError, ArgError, ArgErrorKind, DecodeError, DecodeErrorKind, EncodeError, ProtocolError, UsageError,
+pub use connection::{
+    FrameDecoder, Instant, MIN_FRAME_SIZE, Negotiated, ProtocolError, State, UsageError, agent, haproxy,
 };
 pub use frame::{
-    Ack, AckActions, AckWriter, Action, Actions, AgentHello, Arg, Args, Disconnect, Flags, Frame,
-    FrameHeader, FrameType, HaproxyHello, LENGTH_PREFIX, Message, Messages, Notify, NotifyId, NotifyWriter,
-    RawFrame, Scope,
+    Ack, AckActions, AckWriter, Action, Actions, AgentHello, Arg, ArgError, Args, Disconnect, EncodeError,
+    Frame, HaproxyHello, Message, Messages, Notify, NotifyWriter, RawFrame, Scope,
 };
-pub use negotiation::{MIN_FRAME_SIZE, Negotiated, Phase};
 pub use status::Status;
-pub use typed_data::{DataType, FromTypedData, OwnedTypedData, Text, TypedData};
 pub use version::Version;
+pub use wire::{
+    ArgErrorKind, DataType, DecodeError, DecodeErrorKind, Flags, FrameHeader, FrameType, FromTypedData,
+    LENGTH_PREFIX, NotifyId, OwnedTypedData, Text, TypedData, varint,
+};

@@ -6,8 +6,8 @@ use core::fmt;
 
 use serde_core::de::{self, Expected, Unexpected};
 
-use crate::error::{ArgError, ArgErrorKind};
-use crate::typed_data::Text;
+use crate::frame::ArgError;
+use crate::wire::{ArgErrorKind, Text};
 
 #[derive(Debug)]
 pub(super) struct Error {

@@ -10,7 +10,7 @@ use serde_core::forward_to_deserialize_any;
 
 use super::{Error, NameDeserializer, ValueDeserializer};
 use crate::frame::{Arg, Args, Message};
-use crate::typed_data::Text;
+use crate::wire::Text;
 
 pub(super) struct MessageDeserializer<'de> {
     name: Text<'de>,

@@ -5,7 +5,7 @@ use core::fmt;
 use serde_core::de::{Deserialize, Deserializer, EnumAccess, Error as _, VariantAccess, Visitor};
 
 use crate::http::Headers;
-use crate::typed_data::{DataType, FromTypedData, Text, TypedData};
+use crate::wire::{DataType, FromTypedData, Text, TypedData};
 
 /// The names of the enums, by which a [`ValueDeserializer`](super::ValueDeserializer) knows them.
 pub(super) const TYPED_DATA: &str = "spop::TypedData";

@@ -12,9 +12,8 @@ use serde_core::forward_to_deserialize_any;
 
 use super::Error;
 use super::types::{HEADERS, TEXT, TYPED_DATA};
-use crate::error::ArgErrorKind;
 use crate::http::Headers;
-use crate::typed_data::{FromTypedData, Text, TypedData};
+use crate::wire::{ArgErrorKind, FromTypedData, Text, TypedData};
 
 /// `None` for an argument that is not there.
 #[derive(Clone, Copy)]

@@ -1,12 +1,9 @@
 use bytes::BytesMut;
 
 use super::action::{NameRule, Sink};
-use super::{
-    Action, Actions, Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId, OpenFrame, RawFrame, Scope,
-};
-use crate::error::{DecodeError, EncodeError};
-use crate::typed_data::TypedData;
-use crate::{agent, parse};
+use super::{Action, Actions, EncodeError, OpenFrame, RawFrame, Scope};
+use crate::wire::parse::{self, Parsed, fail};
+use crate::wire::{DecodeError, DecodeErrorKind, Flags, FrameHeader, FrameType, NotifyId, Text, TypedData};
 
 /// An ACK over any storage `B`: checked once by [`parse`](Ack::parse), walked without failing afterwards.
 #[derive(Clone, Debug)]
@@ -26,7 +23,7 @@ impl<B: AsRef<[u8]>> Ack<B> {
         raw.expect_whole(FrameType::ACK)?;
         let mut input = raw.payload();
         loop {
-            match parse::action(input) {
+            match action(input) {
                 Ok((_, None)) => return Ok(Self(raw)),
                 Ok((rest, Some(_))) => input = rest,
                 Err(error) => return parse::finish(raw.len(), Err(error)),
@@ -63,10 +60,46 @@ impl<'a> Iterator for AckActions<'a> {
 
     fn next(&mut self) -> Option<Action<'a>> {
         // The payload was checked: an error cannot be, and would end the list.
-        let (rest, action) = parse::action(self.0).ok()?;
+        let (rest, action) = action(self.0).ok()?;
         self.0 = rest;
         action
     }
+}
+
+/// Parses one action (SPOE.txt 3.4); `None` at the end of the list.
+///
+/// A type of 0 ends the list, as in HAProxy: it is what an otherwise empty ACK carries for HAProxy 3.1.
+fn action(input: &[u8]) -> Parsed<'_, Option<Action<'_>>> {
+    let Some((&code, rest)) = input.split_first() else {
+        return Ok((input, None));
+    };
+    match code {
+        0 => Ok((&[], None)),
+        1 => {
+            let (rest, (scope, name)) = variable(rest, 3)?;
+            let (rest, value) = parse::typed_data(rest)?;
+            Ok((rest, Some(Action::SetVar { scope, name, value })))
+        }
+        2 => {
+            let (rest, (scope, name)) = variable(rest, 2)?;
+            Ok((rest, Some(Action::UnsetVar { scope, name })))
+        }
+        code => fail(input, DecodeErrorKind::UnknownAction(code)),
+    }
+}
+
+/// Parses the argument count, scope and name of an action's variable.
+fn variable(input: &[u8], args: u8) -> Parsed<'_, (Scope, Text<'_>)> {
+    let (after_count, [count]) = parse::fixed(input)?;
+    if count != args {
+        return fail(input, DecodeErrorKind::ActionArgs(count));
+    }
+    let (rest, [code]) = parse::fixed(after_count)?;
+    let Some(scope) = Scope::from_code(code) else {
+        return fail(after_count, DecodeErrorKind::UnknownScope(code));
+    };
+    let (rest, name) = parse::bytes(rest)?;
+    Ok((rest, (scope, Text::new(name))))
 }
 
 /// Writes an ACK at the end of a buffer, in place.
@@ -90,30 +123,22 @@ impl<'a> Iterator for AckActions<'a> {
 pub struct AckWriter<'b> {
     frame: OpenFrame<'b>,
     names: NameRule,
-    books: Option<&'b mut agent::Books>,
-    id: NotifyId,
 }
 
 impl<'b> AckWriter<'b> {
     /// Starts an ACK to `id` of at most `max_frame_size` bytes, the length prefix not counted.
     ///
-    /// An agent takes it from [`agent::Connection::ack`] instead, which knows the limit and keeps the books.
+    /// An agent gets it from [`agent::Connection::ack_with`](crate::agent::Connection::ack_with) instead, which knows the limit.
     #[inline(always)]
     pub fn new(id: NotifyId, max_frame_size: usize, out: &'b mut BytesMut) -> Self {
         let frame = OpenFrame::new(out, FrameHeader::whole(FrameType::ACK, id), max_frame_size);
-        Self { frame, names: NameRule::ANY_PREFIX, books: None, id }
+        Self { frame, names: NameRule::ANY_PREFIX }
     }
 
-    /// An ACK that, once finished, strikes `id` off `books`.
+    /// Holds variables to `names`.
     #[inline(always)]
-    pub(crate) fn for_connection(
-        id: NotifyId,
-        max_frame_size: usize,
-        names: NameRule,
-        books: &'b mut agent::Books,
-        out: &'b mut BytesMut,
-    ) -> Self {
-        Self { names, books: Some(books), ..Self::new(id, max_frame_size, out) }
+    pub(crate) fn with_names(self, names: NameRule) -> Self {
+        Self { names, ..self }
     }
 
     /// As [`Actions::set_var`].
@@ -164,20 +189,21 @@ impl<'b> AckWriter<'b> {
     /// Completes the frame: it stays in the buffer, to be sent.
     #[inline(always)]
     pub fn finish(mut self) {
-        let Some(books) = self.books.take() else {
-            self.frame.finish();
-            return;
-        };
-        if books.fill_empty_acks() && self.frame.is_empty() {
+        self.frame.finish();
+    }
+
+    /// As [`finish`](Self::finish); with `fill_empty` no ACK is without a payload, of which an early HAProxy 3.1 takes no notice
+    /// (wire pitfall P11).
+    #[inline(always)]
+    pub(crate) fn finish_for(mut self, fill_empty: bool) {
+        if fill_empty && self.frame.is_empty() {
             // A byte of 0 ends the list of actions in every version; if it does not fit, nor does an ACK.
             let _ = self.frame.append(|frame| {
                 frame.put(&[0]);
                 Ok(())
             });
         }
-        let size = self.frame.len() + LENGTH_PREFIX;
-        let out = self.frame.finish();
-        books.answered(self.id, size, out);
+        self.frame.finish();
     }
 }
 

@@ -1,8 +1,7 @@
 use alloc::vec::Vec;
 
-use super::OpenFrame;
-use crate::error::EncodeError;
-use crate::typed_data::{Text, TypedData};
+use super::{EncodeError, OpenFrame};
+use crate::wire::{Text, TypedData};
 
 /// Where a variable lives: the `SCOPE` of an action (SPOE.txt 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,10 +2,9 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
-use super::{FrameHeader, FrameType, NotifyId, OpenFrame, RawFrame, put_item};
+use super::{OpenFrame, RawFrame, put_item};
 use crate::Status;
-use crate::error::{DecodeError, DecodeErrorKind};
-use crate::typed_data::{FromTypedData, Text};
+use crate::wire::{DecodeError, DecodeErrorKind, FrameHeader, FrameType, FromTypedData, NotifyId, Text};
 
 const STATUS_CODE: &str = "status-code";
 const MESSAGE: &str = "message";
@@ -87,8 +86,8 @@ impl Disconnect {
 mod tests {
     use super::super::tests::control;
     use super::*;
-    use crate::typed_data::TypedData;
-    use crate::{Frame, LENGTH_PREFIX};
+    use crate::Frame;
+    use crate::wire::{LENGTH_PREFIX, TypedData};
 
     const BOTH: [FrameType; 2] = [FrameType::HAPROXY_DISCONNECT, FrameType::AGENT_DISCONNECT];
 

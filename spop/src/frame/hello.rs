@@ -2,9 +2,10 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 
-use super::{FrameHeader, FrameType, NotifyId, OpenFrame, RawFrame, put_item};
-use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
-use crate::typed_data::{FromTypedData, TypedData};
+use super::{EncodeError, OpenFrame, RawFrame, put_item};
+use crate::wire::{
+    DecodeError, DecodeErrorKind, FrameHeader, FrameType, FromTypedData, NotifyId, Text, TypedData,
+};
 use crate::{Capabilities, Version};
 
 const SUPPORTED_VERSIONS: &str = "supported-versions";
@@ -86,7 +87,7 @@ impl HaproxyHello {
             put_item(frame, MAX_FRAME_SIZE, self.max_frame_size);
             put_item(frame, CAPABILITIES, &self.capabilities.to_list());
             if let Some(engine_id) = &self.engine_id {
-                put_item(frame, ENGINE_ID, crate::Text::new(engine_id));
+                put_item(frame, ENGINE_ID, Text::new(engine_id));
             }
             if self.healthcheck {
                 put_item(frame, HEALTHCHECK, true);
@@ -168,7 +169,7 @@ fn typed<'a, T: FromTypedData<'a>>(
 }
 
 fn string<'a>(name: &'static str, value: Option<TypedData<'a>>) -> Result<&'a [u8], DecodeErrorKind> {
-    typed::<crate::Text<'a>>(name, value).map(crate::Text::as_bytes)
+    typed::<Text<'a>>(name, value).map(Text::as_bytes)
 }
 
 /// HAProxy sends UINT32 and takes any integer type.

@@ -3,7 +3,7 @@
 mod ack;
 mod action;
 mod disconnect;
-mod header;
+mod error;
 mod hello;
 mod notify;
 mod open;
@@ -13,14 +13,13 @@ pub(crate) use action::NameRule;
 pub use action::{Action, Actions, Scope};
 use bytes::BytesMut;
 pub use disconnect::Disconnect;
-pub use header::{Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId};
+pub use error::{ArgError, EncodeError};
 pub use hello::{AgentHello, HaproxyHello};
 pub use notify::{Arg, Args, Message, Messages, Notify, NotifyWriter};
 pub(crate) use open::OpenFrame;
 
 use self::action::Sink;
-use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
-use crate::{parse, varint};
+use crate::wire::{DecodeError, DecodeErrorKind, FrameHeader, FrameType, NotifyId, TypedData, parse, varint};
 
 /// A frame of any type, over any storage `B`: `&[u8]` or [`Bytes`](bytes::Bytes).
 ///
@@ -212,7 +211,7 @@ impl<B: AsRef<[u8]>> RawFrame<B> {
     /// Calls `each` for every item of a KV-LIST payload; its error counts as at the item's start.
     fn for_each_item<'a>(
         &'a self,
-        mut each: impl FnMut(&'a [u8], Option<crate::TypedData<'a>>) -> Result<(), DecodeErrorKind>,
+        mut each: impl FnMut(&'a [u8], Option<TypedData<'a>>) -> Result<(), DecodeErrorKind>,
     ) -> Result<(), DecodeError> {
         let mut input = self.payload();
         while !input.is_empty() {
@@ -237,8 +236,8 @@ fn put_bytes(frame: &mut OpenFrame<'_>, bytes: &[u8]) {
 
 /// Appends a value.
 #[inline]
-fn put_value(frame: &mut OpenFrame<'_>, value: &crate::TypedData<'_>) {
-    frame.put_in_place::<{ crate::TypedData::MAX_HEAD }>(|room| value.write_head(room));
+fn put_value(frame: &mut OpenFrame<'_>, value: &TypedData<'_>) {
+    frame.put_in_place::<{ TypedData::MAX_HEAD }>(|room| value.write_head(room));
     let body = value.body();
     if !body.is_empty() {
         frame.put(body);
@@ -246,7 +245,7 @@ fn put_value(frame: &mut OpenFrame<'_>, value: &crate::TypedData<'_>) {
 }
 
 /// Appends one item of a KV-LIST.
-fn put_item<'a>(frame: &mut OpenFrame<'_>, name: &str, value: impl Into<crate::TypedData<'a>>) {
+fn put_item<'a>(frame: &mut OpenFrame<'_>, name: &str, value: impl Into<TypedData<'a>>) {
     put_bytes(frame, name.as_bytes());
     put_value(frame, &value.into());
 }

@@ -1,14 +1,14 @@
+use alloc::vec::Vec;
 use core::iter::FusedIterator;
 
 use bytes::BytesMut;
 
 use super::action::Sink;
-use super::{
-    Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId, OpenFrame, RawFrame, put_bytes, put_value,
+use super::{ArgError, EncodeError, OpenFrame, RawFrame, put_bytes, put_value};
+use crate::wire::{
+    ArgErrorKind, DecodeError, Flags, FrameHeader, FrameType, FromTypedData, LENGTH_PREFIX, NotifyId, Text,
+    TypedData, parse,
 };
-use crate::error::{ArgError, ArgErrorKind, DecodeError, EncodeError};
-use crate::typed_data::{FromTypedData, Text, TypedData};
-use crate::{haproxy, parse};
 
 /// A NOTIFY over any storage `B`: checked once, whole, by [`parse`](Notify::parse), and walked without failing or
 /// allocating afterwards.
@@ -171,9 +171,9 @@ impl<'a> Iterator for Args<'a> {
     fn next(&mut self) -> Option<Arg<'a>> {
         self.left = self.left.checked_sub(1)?;
         // The payload was checked: an error cannot be, and would end the list.
-        let (rest, arg) = parse::arg(self.rest).ok()?;
+        let (rest, (name, value)) = parse::arg(self.rest).ok()?;
         self.rest = rest;
-        Some(arg)
+        Some(Arg { name, value })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -212,7 +212,7 @@ pub struct NotifyWriter<'b> {
 /// What finishing a NOTIFY means to its connection.
 #[derive(Debug)]
 struct Sent<'b> {
-    waiting: &'b mut haproxy::Waiting,
+    waiting: &'b mut Vec<NotifyId>,
     /// What is longer than this leaves in fragments.
     max_fragment: usize,
 }
@@ -229,7 +229,7 @@ impl<'b> NotifyWriter<'b> {
         id: NotifyId,
         max_frame_size: usize,
         fragments: bool,
-        waiting: &'b mut haproxy::Waiting,
+        waiting: &'b mut Vec<NotifyId>,
         out: &'b mut BytesMut,
     ) -> Self {
         let max = if fragments { u32::MAX as usize } else { max_frame_size };
@@ -294,7 +294,7 @@ impl<'b> NotifyWriter<'b> {
         let start = self.frame.start();
         let out = self.frame.finish();
         if let Some(Sent { waiting, max_fragment }) = self.connection {
-            waiting.add(self.id);
+            waiting.push(self.id);
             if out.len() - start - LENGTH_PREFIX > max_fragment {
                 fragment(self.id, max_fragment, start, out);
             }

@@ -1,8 +1,8 @@
 use bytes::{BufMut, BytesMut};
 
+use super::EncodeError;
 use super::action::{Head, Sink};
-use super::{FrameHeader, LENGTH_PREFIX};
-use crate::error::EncodeError;
+use crate::wire::{FrameHeader, LENGTH_PREFIX};
 
 /// A frame being written at the end of a buffer: its length goes in last, and unless that happens, drop takes back
 /// all that was written.

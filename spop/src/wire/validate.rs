@@ -3,7 +3,7 @@
 //!
 //! The same as a walk with those parsers, and held against it in a test, at less than half the cost.
 
-use crate::varint;
+use super::varint;
 
 /// How many messages `input` has; `None` if anything is wrong with them.
 ///
@@ -78,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::parse;
+    use crate::wire::parse;
 
     /// The count of messages as a walk with the parsers finds it.
     fn walk(mut input: &[u8]) -> Option<usize> {

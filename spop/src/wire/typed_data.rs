@@ -5,8 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::error::ArgErrorKind;
-use crate::varint;
+use super::{ArgErrorKind, varint};
 
 /// One typed value, borrowed from the frame it came in.
 ///

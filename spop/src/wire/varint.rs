@@ -4,7 +4,7 @@
 //! seven bits at a time follow, low ones first, each byte but the last with bit 7 set. The decoder *adds* every raw
 //! byte, continuation bit included; the encoder subtracts that bit beforehand, so every value has one encoding only.
 
-use crate::error::{DecodeError, DecodeErrorKind};
+use super::{DecodeError, DecodeErrorKind};
 
 /// The longest encoding of a 64-bit value, in bytes.
 pub const MAX_LEN: usize = 10;

@@ -4,12 +4,10 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::decoder::FrameDecoder;
-use crate::error::{DecodeError, DecodeErrorKind, EncodeError, ProtocolError, UsageError};
-use crate::frame::{
-    Ack, AgentHello, Disconnect, FrameHeader, FrameType, HaproxyHello, NotifyId, NotifyWriter,
-};
-use crate::{Capabilities, MIN_FRAME_SIZE, Negotiated, Phase, Status, Version};
+use super::{FrameDecoder, MIN_FRAME_SIZE, Negotiated, ProtocolError, State, UsageError};
+use crate::frame::{Ack, AgentHello, Disconnect, EncodeError, HaproxyHello, NotifyWriter};
+use crate::wire::{DecodeError, DecodeErrorKind, FrameHeader, FrameType, NotifyId};
+use crate::{Capabilities, Status, Version};
 
 /// The two implementations of SPOP in HAProxy, which differ in what they send and forgive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,7 +118,7 @@ pub enum Event {
 /// 3. After [`Event::Connected`], write NOTIFYs with [`notify`](Self::notify) while [`window`](Self::window) is not 0.
 ///    Every one gets an [`Event::Ack`] with its id, or the connection ends.
 /// 4. Call [`abandon`](Self::abandon) for a NOTIFY whose `timeout processing` has run out.
-/// 5. Once [`phase`](Self::phase) is [`Phase::Closed`], send what is left in `out` and close. An `Err` leads there too.
+/// 5. Once [`state`](Self::state) is [`State::Closed`], send what is left in `out` and close. An `Err` leads there too.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -136,26 +134,12 @@ pub enum Event {
 pub struct Connection {
     config: Config,
     decoder: FrameDecoder,
-    phase: Phase,
+    state: State,
     negotiated: Option<Negotiated>,
     fragments: bool,
     next_stream_id: u64,
-    waiting: Waiting,
-}
-
-/// The NOTIFYs that wait for their ACK.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting(Vec<NotifyId>);
-
-impl Waiting {
-    pub(crate) fn add(&mut self, id: NotifyId) {
-        self.0.push(id);
-    }
-
-    fn remove(&mut self, id: NotifyId) -> bool {
-        let at = self.0.iter().position(|&waiting| waiting == id);
-        at.map(|at| self.0.swap_remove(at)).is_some()
-    }
+    /// The NOTIFYs that wait for their ACK.
+    waiting: Vec<NotifyId>,
 }
 
 impl Connection {
@@ -163,11 +147,11 @@ impl Connection {
     pub fn new(config: Config) -> Self {
         Self {
             decoder: FrameDecoder::new(config.max_frame_size),
-            phase: Phase::Hello,
+            state: State::Hello,
             negotiated: None,
             fragments: false,
             next_stream_id: if config.engine == Engine::Mux { 1 } else { 0 },
-            waiting: Waiting::default(),
+            waiting: Vec::new(),
             config,
         }
     }
@@ -191,22 +175,22 @@ impl Connection {
     /// Takes complete frames from `input` up to the next event; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// If the agent breaks the protocol. A DISCONNECT with the error's status is in `out`, and the phase is
-    /// [`Phase::Closed`]. HAProxy from 3.1 says nothing in most of these cases, and lets every waiting request run into its
+    /// If the agent breaks the protocol. A DISCONNECT with the error's status is in `out`, and the state is
+    /// [`State::Closed`]. HAProxy from 3.1 says nothing in most of these cases, and lets every waiting request run into its
     /// `timeout processing`.
     pub fn handle_input(
         &mut self,
         input: &mut BytesMut,
         out: &mut BytesMut,
     ) -> Result<Option<Event>, ProtocolError> {
-        while self.phase != Phase::Closed {
+        while self.state != State::Closed {
             match self.next_frame(input) {
                 Ok(Some(Some(event))) => return Ok(Some(event)),
                 Ok(Some(None)) => {}
                 Ok(None) => break,
                 Err(error) => {
                     self.disconnect(error.status(), out);
-                    self.phase = Phase::Closed;
+                    self.state = State::Closed;
                     return Err(error);
                 }
             }
@@ -219,7 +203,7 @@ impl Connection {
     /// # Errors
     /// [`ProtocolError::UnexpectedEof`] if it closed in the middle of a frame. NOTIFYs that wait get no answer.
     pub fn handle_eof(&mut self, input: &[u8]) -> Result<(), ProtocolError> {
-        let closed = core::mem::replace(&mut self.phase, Phase::Closed) == Phase::Closed;
+        let closed = core::mem::replace(&mut self.state, State::Closed) == State::Closed;
         if closed || input.is_empty() { Ok(()) } else { Err(ProtocolError::UnexpectedEof) }
     }
 
@@ -227,14 +211,14 @@ impl Connection {
     /// takes fragments, [`Engine::Applet`] cuts it into as many frames as it needs.
     ///
     /// # Errors
-    /// [`UsageError::WrongPhase`] before the agent accepted or after the goodbye, [`UsageError::WindowFull`] if as many
+    /// [`UsageError::WrongState`] before the agent accepted or after the goodbye, [`UsageError::WindowFull`] if as many
     /// NOTIFYs wait as may.
     pub fn notify<'a>(&'a mut self, out: &'a mut BytesMut) -> Result<NotifyWriter<'a>, UsageError> {
-        if self.phase == Phase::Running && self.window() == 0 {
+        if self.state == State::Running && self.window() == 0 {
             return Err(UsageError::WindowFull);
         }
-        let (Phase::Running, Some(negotiated)) = (self.phase, &self.negotiated) else {
-            return Err(UsageError::WrongPhase(self.phase));
+        let (State::Running, Some(negotiated)) = (self.state, &self.negotiated) else {
+            return Err(UsageError::WrongState(self.state));
         };
         let id = NotifyId { stream_id: self.next_stream_id, frame_id: 1 };
         // HAProxy from 3.1 counts odd numbers only; before, internal streams take numbers too.
@@ -246,20 +230,20 @@ impl Connection {
     /// Stops waiting for the ACK to `id`, as HAProxy does after `timeout processing`, without a word to the agent. Returns
     /// whether it waited.
     pub fn abandon(&mut self, id: NotifyId) -> bool {
-        self.waiting.remove(id)
+        self.forget(id)
     }
 
     /// Appends a HAPROXY-DISCONNECT. The agent's own DISCONNECT is still to come, and nothing else counts any more.
     pub fn disconnect(&mut self, status: Status, out: &mut BytesMut) {
-        if matches!(self.phase, Phase::Hello | Phase::Running) {
+        if matches!(self.state, State::Hello | State::Running) {
             Disconnect::new(status).encode(FrameType::HAPROXY_DISCONNECT, out);
-            self.phase = Phase::Draining;
+            self.state = State::Closing;
         }
     }
 
     /// Where the connection stands.
-    pub fn phase(&self) -> Phase {
-        self.phase
+    pub fn state(&self) -> State {
+        self.state
     }
 
     /// What both sides agreed on, once they did.
@@ -269,7 +253,7 @@ impl Connection {
 
     /// How many NOTIFYs wait for their ACK.
     pub fn in_flight(&self) -> usize {
-        self.waiting.0.len()
+        self.waiting.len()
     }
 
     /// How many more NOTIFYs may be sent now.
@@ -287,23 +271,23 @@ impl Connection {
     fn next_frame(&mut self, input: &mut BytesMut) -> Result<Option<Option<Event>>, ProtocolError> {
         let Some(frame) = self.decoder.decode(input)? else { return Ok(None) };
         let (header, _) = FrameHeader::parse(&frame)?;
-        match (self.phase, header.frame_type) {
+        match (self.state, header.frame_type) {
             (_, FrameType::AGENT_DISCONNECT) => {
                 let disconnect = Disconnect::parse(&frame)?;
-                self.phase = Phase::Closed;
+                self.state = State::Closed;
                 Ok(Some(Some(Event::Disconnected(disconnect))))
             }
-            (Phase::Hello, FrameType::AGENT_HELLO) => {
+            (State::Hello, FrameType::AGENT_HELLO) => {
                 let hello = AgentHello::parse(&frame)?;
                 self.agent_hello(&hello).map(|event| Some(Some(event)))
             }
-            (Phase::Hello, frame_type) => {
-                Err(ProtocolError::UnexpectedFrame { frame_type, phase: self.phase })
+            (State::Hello, frame_type) => {
+                Err(ProtocolError::UnexpectedFrame { frame_type, state: self.state })
             }
-            (Phase::Running, FrameType::AGENT_HELLO) if self.config.engine == Engine::Mux => {
+            (State::Running, FrameType::AGENT_HELLO) if self.config.engine == Engine::Mux => {
                 self.second_hello(&AgentHello::parse(&frame)?).map(|()| Some(None))
             }
-            (Phase::Running, FrameType::ACK) => self.ack(Ack::parse(frame)?).map(|event| Some(Some(event))),
+            (State::Running, FrameType::ACK) => self.ack(Ack::parse(frame)?).map(|event| Some(Some(event))),
             _ => Ok(Some(None)),
         }
     }
@@ -334,10 +318,10 @@ impl Connection {
             engine_id: (!self.config.healthcheck).then(|| self.config.engine_id.clone()),
         };
         if self.config.healthcheck {
-            self.phase = Phase::Closed;
+            self.state = State::Closed;
             return Ok(Event::HealthCheckPassed(negotiated));
         }
-        self.phase = Phase::Running;
+        self.state = State::Running;
         self.fragments =
             self.config.engine == Engine::Applet && capabilities.contains(Capabilities::FRAGMENTATION);
         self.negotiated = Some(negotiated.clone());
@@ -354,9 +338,14 @@ impl Connection {
         Ok(())
     }
 
+    fn forget(&mut self, id: NotifyId) -> bool {
+        let at = self.waiting.iter().position(|&waiting| waiting == id);
+        at.map(|at| self.waiting.swap_remove(at)).is_some()
+    }
+
     fn ack(&mut self, ack: Ack<Bytes>) -> Result<Event, ProtocolError> {
         let id = ack.id();
-        if self.waiting.remove(id) {
+        if self.forget(id) {
             return Ok(Event::Ack(ack));
         }
         let parity = if self.config.engine == Engine::Mux { 1 } else { 0 };

@@ -1,7 +1,6 @@
 use core::fmt;
 
-use crate::error::DecodeError;
-use crate::{parse, varint};
+use super::{DecodeError, parse, varint};
 
 /// Size of the length prefix that precedes every frame, in bytes. It does not count itself, and `max-frame-size` does
 /// not count it either.
@@ -137,7 +136,7 @@ impl FrameHeader {
 
     /// Writes the header at the start of `out` and gives its length; `None` if it does not fit.
     #[inline(always)]
-    pub(super) fn write(self, out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn write(self, out: &mut [u8]) -> Option<usize> {
         let (start, rest) = out.split_first_chunk_mut()?;
         let [a, b, c, d] = self.flags.sendable().0.to_be_bytes();
         *start = [self.frame_type.0, a, b, c, d];
@@ -147,13 +146,13 @@ impl FrameHeader {
     }
 
     /// Type, flags and two ids.
-    pub(super) const MAX: usize = 5 + 2 * varint::MAX_LEN;
+    pub(crate) const MAX: usize = 5 + 2 * varint::MAX_LEN;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::DecodeErrorKind;
+    use crate::wire::DecodeErrorKind;
 
     #[test]
     fn flags_are_in_network_order() {

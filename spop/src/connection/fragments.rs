@@ -5,8 +5,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::{DecodeError, DecodeErrorKind, ProtocolError};
-use crate::frame::{Flags, FrameType, NotifyId, RawFrame};
+use super::ProtocolError;
+use crate::frame::RawFrame;
+use crate::wire::{DecodeError, DecodeErrorKind, Flags, FrameType, NotifyId};
 
 /// What one connection may hold of a NOTIFY that is not complete.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,7 @@ pub(crate) enum Outcome {
     /// The NOTIFY is complete: its frame, as if it had come in one part.
     Complete(Bytes),
     /// HAProxy gave the NOTIFY up.
-    Aborted(NotifyId),
+    Aborted,
     /// The NOTIFY is complete, but was not kept: it passes the limits.
     TooBig(NotifyId, DecodeError),
 }
@@ -89,7 +90,7 @@ impl Fragments {
             return Err(ProtocolError::Interlaced { unfinished: partial.id, found: header.id });
         }
         if header.flags.is_abort() {
-            return Ok(Outcome::Aborted(header.id));
+            return Ok(Outcome::Aborted);
         }
         partial.frames = partial.frames.saturating_add(1);
         let Limits { bytes, frames } = self.limits;

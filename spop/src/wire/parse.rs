@@ -1,17 +1,15 @@
-//! Every parser of the crate, and the only place that knows nom.
+//! The parsers, and the only place that knows nom.
 //!
 //! All work on complete frames: running out of bytes is an error here, never a wish for more. Varints and typed values
 //! are plain functions of nom's shape, as combinator chains for such small things cost two to three times as much.
 
+use nom::IResult;
 use nom::bytes::complete::{take, take_until};
 use nom::error::{ErrorKind, ParseError};
-use nom::number::complete::be_u8;
-use nom::{IResult, Parser};
 
-use crate::error::{DecodeError, DecodeErrorKind};
-use crate::frame::{Action, Arg, Flags, FrameHeader, FrameType, NotifyId, Scope};
-use crate::typed_data::{Text, TypedData};
-use crate::{skim, varint};
+use super::{
+    DecodeError, DecodeErrorKind, Flags, FrameHeader, FrameType, NotifyId, Text, TypedData, validate, varint,
+};
 
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, Fault>;
 
@@ -85,7 +83,7 @@ pub(crate) fn split_at_byte(input: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 }
 
 #[inline(always)]
-fn fixed<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
+pub(crate) fn fixed<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
     match input.split_first_chunk() {
         Some((chunk, rest)) => Ok((rest, *chunk)),
         None => fail(input, DecodeErrorKind::Truncated),
@@ -150,16 +148,16 @@ pub(crate) fn message_head(input: &[u8]) -> Parsed<'_, (&[u8], u8)> {
 }
 
 #[inline(always)]
-pub(crate) fn arg(input: &[u8]) -> Parsed<'_, Arg<'_>> {
+pub(crate) fn arg(input: &[u8]) -> Parsed<'_, (Text<'_>, TypedData<'_>)> {
     let (rest, name) = bytes(input)?;
     let (rest, value) = typed_data(rest)?;
-    Ok((rest, Arg { name: Text::new(name), value }))
+    Ok((rest, (Text::new(name), value)))
 }
 
-/// Checks all messages of a NOTIFY and counts them: at a run, and once more at a walk if something is wrong.
+/// Validates all messages of a NOTIFY and counts them: fast, and once more with these parsers if something is wrong.
 #[inline]
 pub(crate) fn count_messages(input: &[u8]) -> Parsed<'_, usize> {
-    match skim::messages(input) {
+    match validate::messages(input) {
         Some(count) => Ok((&[], count)),
         None => explain(input),
     }
@@ -195,41 +193,6 @@ pub(crate) fn args_end(mut input: &[u8], count: u8) -> Parsed<'_, ()> {
         (input, _) = arg(input)?;
     }
     Ok((input, ()))
-}
-
-/// One action of an ACK (SPOE.txt 3.4); `None` at the end of the list.
-///
-/// A type of 0 ends the list, as in HAProxy: it is what an otherwise empty ACK carries for HAProxy 3.1.
-pub(crate) fn action(input: &[u8]) -> Parsed<'_, Option<Action<'_>>> {
-    let Some((&code, rest)) = input.split_first() else {
-        return Ok((input, None));
-    };
-    match code {
-        0 => Ok((&[], None)),
-        1 => {
-            let (rest, (scope, name)) = variable(rest, 3)?;
-            let (rest, value) = typed_data(rest)?;
-            Ok((rest, Some(Action::SetVar { scope, name, value })))
-        }
-        2 => {
-            let (rest, (scope, name)) = variable(rest, 2)?;
-            Ok((rest, Some(Action::UnsetVar { scope, name })))
-        }
-        code => fail(input, DecodeErrorKind::UnknownAction(code)),
-    }
-}
-
-/// Argument count, scope and name of an action's variable.
-fn variable(input: &[u8], args: u8) -> Parsed<'_, (Scope, Text<'_>)> {
-    let (after_count, count) = be_u8(input)?;
-    if count != args {
-        return fail(input, DecodeErrorKind::ActionArgs(count));
-    }
-    let (rest, code) = be_u8(after_count)?;
-    let Some(scope) = Scope::from_code(code) else {
-        return fail(after_count, DecodeErrorKind::UnknownScope(code));
-    };
-    bytes.map(|name| (scope, Text::new(name))).parse(rest)
 }
 
 /// The length prefix of a frame, if it is there (SPOE.txt 3.2.1: four bytes in network order).

@@ -1,8 +1,6 @@
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::LENGTH_PREFIX;
-use crate::error::{DecodeError, DecodeErrorKind};
-use crate::parse;
+use crate::wire::{DecodeError, DecodeErrorKind, LENGTH_PREFIX, parse};
 
 /// Cuts a stream of bytes into frames.
 ///

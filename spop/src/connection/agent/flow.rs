@@ -1,0 +1,205 @@
+//! How much HAProxy from 3.1 is sent at a time.
+//!
+//! It never processes another frame of a connection once it finds its whole buffer full to read (wire pitfall P1), and it never
+//! says what it has read. So what may be unread is counted here, and more is sent only on evidence that it was read.
+//!
+//! HAProxy works in rounds. In each it reads every connection that has something, ends requests whose time is over or whose
+//! client has left, and starts new ones; in no fixed order, and without a word about those it has given up. So between two reads
+//! of a connection, it can start twice as many requests on it as it lets wait. And a NOTIFY is evidence only if HAProxy sent it
+//! when the bytes in question were in its socket already: not if it lay in ours.
+
+use core::time::Duration;
+
+use crate::Instant;
+use crate::wire::LENGTH_PREFIX;
+
+/// What HAProxy may have left unread.
+#[derive(Debug)]
+pub(super) struct FlowControl {
+    /// The most that may be unread, in bytes.
+    limit: u64,
+    /// How many requests HAProxy lets wait.
+    window: u32,
+    grace: Duration,
+    /// How many bytes were sent.
+    sent: u64,
+    /// How many of them were read.
+    read: u64,
+    /// Waits for evidence.
+    mark: Option<Mark>,
+    /// The latest mark, behind the one that waits.
+    next_mark: Option<Mark>,
+    /// Since when nothing may be sent although there is something.
+    blocked: Option<Instant>,
+    /// HAProxy was asked to let one request wait.
+    narrowed: bool,
+}
+
+/// A moment at which all that was sent was in HAProxy's socket, and nothing that HAProxy had sent was in ours.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    sent: u64,
+    /// The NOTIFYs since then.
+    notifies: u32,
+    /// When the first of them came.
+    first: Option<Instant>,
+}
+
+impl FlowControl {
+    /// How many requests HAProxy lets wait on a connection with pipelining.
+    const WINDOW: u32 = 20;
+    /// How many times the grace HAProxy gets if it shows nothing at all.
+    const SILENCE: u32 = 10;
+
+    /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it need not be.
+    pub(super) fn new(max_frame_size: u32, pipelining: bool, grace: Duration) -> Self {
+        Self {
+            // One byte less than the buffer.
+            limit: u64::from(max_frame_size) + LENGTH_PREFIX as u64 - 1,
+            window: if pipelining { Self::WINDOW } else { 1 },
+            grace,
+            sent: 0,
+            read: 0,
+            mark: None,
+            next_mark: None,
+            blocked: None,
+            narrowed: false,
+        }
+    }
+
+    /// Whether a NOTIFY proves that HAProxy has given up the one before, if that is unanswered.
+    #[inline]
+    pub(super) fn is_one_at_a_time(&self) -> bool {
+        self.window == 1
+    }
+
+    /// Whether HAProxy lets more than one request wait, and was not asked to stop that.
+    #[inline]
+    pub(super) fn is_wide(&self) -> bool {
+        self.window > 1 && !self.narrowed
+    }
+
+    /// HAProxy is asked to let one request wait.
+    pub(super) fn narrow(&mut self) {
+        self.narrowed = true;
+    }
+
+    /// Whether an answer of `size` bytes is one that HAProxy must not have a window of unread.
+    #[inline]
+    pub(super) fn is_long(&self, size: usize) -> bool {
+        size as u64 * u64::from(Self::WINDOW) > self.limit
+    }
+
+    /// A NOTIFY has come.
+    #[inline]
+    pub(super) fn notify(&mut self, now: Instant) {
+        if self.read == 0 {
+            // None comes before HAProxy has read the AGENT-HELLO.
+            self.read = self.sent;
+        }
+        if let Some(mark) = &mut self.next_mark {
+            mark.notify(now);
+        }
+        if let Some(mark) = &mut self.mark {
+            mark.notify(now);
+            if mark.notifies > 2 * self.window {
+                self.read = mark.sent;
+                self.mark = self.next_mark.take();
+            }
+        }
+    }
+
+    /// All that HAProxy had sent by now was read and handled.
+    #[inline]
+    pub(super) fn input_drained(&mut self) {
+        let Self { sent, read, mark, next_mark, .. } = self;
+        let known = next_mark.or(*mark).map_or(*read, |mark| mark.sent);
+        if *sent > known {
+            let new = Some(Mark { sent: *sent, notifies: 0, first: None });
+            if mark.is_none() { *mark = new } else { *next_mark = new }
+        }
+    }
+
+    /// `bytes` were sent.
+    #[inline]
+    pub(super) fn transmitted(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+        self.blocked = None;
+    }
+
+    /// There is nothing to send any more.
+    #[inline]
+    pub(super) fn unblock(&mut self) {
+        self.blocked = None;
+    }
+
+    /// Returns how many bytes of `out`, which starts with a whole frame, may be sent now, in whole frames: of a frame that is
+    /// not complete HAProxy keeps in its buffer what it has read.
+    #[inline]
+    pub(super) fn allowance(&mut self, out: &[u8], now: Instant) -> usize {
+        // Nearly always.
+        if self.sent - self.read + out.len() as u64 <= self.limit { out.len() } else { self.part(out, now) }
+    }
+
+    #[cold]
+    fn part(&mut self, out: &[u8], now: Instant) -> usize {
+        self.take_evidence(now);
+        let mut capacity = self.limit.saturating_sub(self.sent - self.read);
+        let fits = |frame: &&[u8]| {
+            let fits = frame.len() as u64 <= capacity;
+            capacity = capacity.saturating_sub(frame.len() as u64);
+            fits
+        };
+        let part = frames(out).take_while(fits).map(<[u8]>::len).sum();
+        if part == 0 {
+            self.blocked.get_or_insert(now);
+        }
+        part
+    }
+
+    fn take_evidence(&mut self, now: Instant) {
+        let is_over = |mark: &Option<Mark>| mark.is_some_and(|mark| mark.is_over(self.grace, now));
+        if self.blocked.is_some_and(|since| since + self.grace.saturating_mul(Self::SILENCE) <= now) {
+            self.read = self.sent;
+            (self.mark, self.next_mark) = (None, None);
+        } else if is_over(&self.next_mark) {
+            self.read = self.next_mark.map_or(self.read, |mark| mark.sent);
+            (self.mark, self.next_mark) = (None, None);
+        } else if is_over(&self.mark) {
+            self.read = self.mark.map_or(self.read, |mark| mark.sent);
+            self.mark = self.next_mark.take();
+        }
+    }
+
+    /// When [`allowance`](Self::allowance) may return more, if it returned nothing.
+    #[inline]
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        let silence = self.blocked? + self.grace.saturating_mul(Self::SILENCE);
+        let marks = [self.mark, self.next_mark].into_iter().flatten();
+        let evidence = marks.filter_map(|mark| Some(mark.first? + self.grace));
+        Some(evidence.fold(silence, Instant::min))
+    }
+}
+
+impl Mark {
+    #[inline]
+    fn notify(&mut self, now: Instant) {
+        self.notifies += 1;
+        self.first.get_or_insert(now);
+    }
+
+    /// Whether HAProxy has been seen running since, and then had time to end its round.
+    fn is_over(&self, grace: Duration, now: Instant) -> bool {
+        self.first.is_some_and(|first| first + grace <= now)
+    }
+}
+
+/// The frames in `out`, each with its length prefix.
+fn frames(mut out: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let len = u32::from_be_bytes(*out.first_chunk()?) as usize;
+        let (frame, rest) = out.split_at_checked(LENGTH_PREFIX + len)?;
+        out = rest;
+        Some(frame)
+    })
+}

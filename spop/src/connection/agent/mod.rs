@@ -1,0 +1,276 @@
+//! The agent's side of a connection.
+
+mod clock;
+mod config;
+mod event;
+mod flow;
+mod in_flight;
+mod input;
+mod lifecycle;
+
+use bytes::{Buf, BytesMut};
+pub use config::Config;
+pub use event::{AckError, Event, Ticket, Timeout};
+
+use self::clock::Clock;
+use self::flow::FlowControl;
+use self::in_flight::InFlight;
+use super::fragments::Fragments;
+use super::{FrameDecoder, Instant, MIN_FRAME_SIZE, Negotiated, State};
+use crate::frame::{AckWriter, Actions, EncodeError};
+
+/// The agent's side of one connection: bytes and time in, events and bytes out. No IO, no clock.
+///
+/// To drive it, with a socket and a clock of your own (`examples/blocking` does, in a hundred lines):
+///
+/// 1. Append what was received to an input buffer, then call [`handle_input`](Self::handle_input) until it returns `Ok(None)`: it
+///    takes at most one event's worth of frames at a time. While [`is_full`](Self::is_full), receive nothing more, and call it
+///    again after an ACK.
+/// 2. If that was all that was there to receive (the socket would block, or returned less than asked for), call
+///    [`input_drained`](Self::input_drained).
+/// 3. For [`Event::Notify`] and [`Event::Malformed`] call [`ack`](Self::ack) or [`ack_with`](Self::ack_with) with the event's
+///    [`Ticket`], now or later, in any order. For [`Event::GivenUp`] drop the work on that NOTIFY.
+/// 4. Send what [`poll_transmit`](Self::poll_transmit) returns, say how much was taken with [`transmitted`](Self::transmitted),
+///    and go on until it is empty or the socket takes no more. Do so after each of the other steps, at the end too.
+/// 5. Wait until there is something to receive, an answer is ready, or [`poll_timeout`](Self::poll_timeout) has come; then call
+///    [`handle_timeout`](Self::handle_timeout) until it returns `None`.
+/// 6. When the peer closes, call [`handle_eof`](Self::handle_eof). That, and a reset, is how HAProxy from 3.1 ends idle
+///    connections: nothing is wrong then.
+/// 7. In [`State::Lingering`] shut the sending side down and go on receiving, so that the last bytes are not lost to a reset. In
+///    [`State::Closed`] close the socket.
+/// 8. To stop, call [`start_drain`](Self::start_drain), or [`disconnect`](Self::disconnect) to stop at once.
+///
+/// `now` is the same clock for all calls, and never goes back.
+///
+/// | state | what is legal | what ends it |
+/// |---|---|---|
+/// | [`Hello`](State::Hello) | HAPROXY-HELLO, HAPROXY-DISCONNECT | the HELLO: `Running`, in a drain `Draining`, for a health check `Closing`; `hello_timeout`: `Closing` |
+/// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Settling` with pipelining, `Closing` if it is quiet, else `Draining`; `idle_timeout`: `Closing` |
+/// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining` |
+/// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], then `Closing` |
+/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second: `Closed` |
+/// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or a second since `Closing`: `Closed` |
+/// | [`Closed`](State::Closed) | nothing | |
+///
+/// Anything else that comes is an error, and leads to `Closing` with the DISCONNECT that says why; HAPROXY-DISCONNECT leads there,
+/// too. The end of the stream and `write_timeout` lead to `Closed` from everywhere.
+///
+/// **Ids are HAProxy's: they mean something on their own connection only**, and an ACK with ids that did not come on this
+/// very connection makes HAProxy from 3.1 lose every request on it. So an ACK needs the ticket that came with its NOTIFY.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use spop::agent::{Config, Connection, Event};
+/// use spop::{Actions, Instant, Scope};
+///
+/// fn on_bytes(connection: &mut Connection, input: &mut BytesMut, now: Instant) -> Result<(), spop::ProtocolError> {
+///     while let Some(event) = connection.handle_input(input, now)? {
+///         if let Event::Notify(_, ticket) = event {
+///             let mut actions = Actions::new();
+///             actions.set_var(Scope::Session, "ip_score", 42).expect("a name HAProxy takes");
+///             connection.ack(ticket, &actions).expect("a short answer");
+///         }
+///     }
+///     Ok(())
+/// }
+/// # let now = Instant::default();
+/// # on_bytes(&mut Connection::new(Config::new(), now), &mut BytesMut::new(), now).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    config: Config,
+    decoder: FrameDecoder,
+    fragments: Fragments,
+    negotiated: Option<Negotiated>,
+    state: State,
+    clock: Clock,
+    in_flight: InFlight,
+    /// Something has been received that is still to become an event: a drain waits for it.
+    more_input: bool,
+    /// In a drain: none is due after an ACK that was sent, or would be but for `more_input`.
+    drained: bool,
+    fails_health_checks: bool,
+    has_long_answers: bool,
+    /// Whether HAProxy may be an early 3.1, which takes no notice of an ACK without a payload (wire pitfall P11).
+    fills_empty_acks: bool,
+    /// For HAProxy from 3.1.
+    flow: Option<FlowControl>,
+    out: BytesMut,
+    /// How much of `out` is being sent: whole frames.
+    part: usize,
+}
+
+impl Connection {
+    /// The most that waits to be sent before no more input is taken: the ACKs to all 20 NOTIFYs that HAProxy has waiting fit, at
+    /// 16 KiB each.
+    const MAX_UNSENT: usize = 320 * 1024;
+
+    /// Creates a connection on which nothing was received yet, accepted `now`.
+    pub fn new(config: Config, now: Instant) -> Self {
+        Self {
+            decoder: FrameDecoder::new(config.max_frame_size),
+            fragments: Fragments::new(config.fragments),
+            negotiated: None,
+            state: State::Hello,
+            clock: Clock::new(&config, now),
+            in_flight: InFlight::new(),
+            more_input: false,
+            drained: false,
+            fails_health_checks: false,
+            has_long_answers: false,
+            fills_empty_acks: false,
+            flow: None,
+            out: BytesMut::new(),
+            part: 0,
+            config,
+        }
+    }
+
+    /// Says that all that the peer has sent so far was received and handled. Without it, answers whose sum could fill HAProxy's
+    /// buffer wait longer: see [`Config::read_grace`].
+    #[inline]
+    pub fn input_drained(&mut self) {
+        if let Some(flow) = &mut self.flow {
+            flow.input_drained();
+        }
+    }
+
+    /// Queues the ACK to the NOTIFY of `ticket`, with `actions`. An ACK to a NOTIFY that HAProxy gave up is not sent.
+    ///
+    /// # Errors
+    /// If the ACK would be longer than HAProxy takes. The ticket is in the error: answer with something shorter.
+    #[inline]
+    pub fn ack(&mut self, ticket: Ticket, actions: &Actions) -> Result<(), AckError> {
+        self.ack_with(ticket, |ack| ack.append(actions).map(drop))
+    }
+
+    /// Queues the ACK to the NOTIFY of `ticket`, which `write` writes in place: no copy is made. It is not called for a NOTIFY that
+    /// HAProxy gave up.
+    ///
+    /// # Errors
+    /// If `write` fails. The ticket is in the error: answer with something else.
+    #[inline]
+    pub fn ack_with(
+        &mut self,
+        ticket: Ticket,
+        write: impl FnOnce(&mut AckWriter<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), AckError> {
+        let Some(position) = self.in_flight.position(&ticket) else { return Ok(()) };
+        let start = self.out.len();
+        let max = self.max_ack_size();
+        let mut ack = AckWriter::new(ticket.id, max, &mut self.out).with_names(self.config.names);
+        if let Err(error) = write(&mut ack) {
+            drop(ack);
+            return Err(AckError { ticket, error });
+        }
+        ack.finish_for(self.fills_empty_acks);
+        self.in_flight.remove(position);
+        if let Some(flow) = &self.flow
+            && flow.is_long(self.out.len() - start)
+        {
+            self.long_answer(start);
+        }
+        if self.state == State::Draining && self.in_flight.is_empty() {
+            self.drained = true;
+            self.end_drain();
+        }
+        Ok(())
+    }
+
+    /// Returns the longest ACK, in bytes, the length prefix not counted.
+    ///
+    /// One less than negotiated: an ACK that fills HAProxy's buffer to the last byte (`tune.bufsize`, four more than its
+    /// max-frame-size) wedges a connection of HAProxy from 3.1 for good (wire pitfall P1).
+    #[inline]
+    fn max_ack_size(&self) -> usize {
+        self.negotiated.as_ref().map_or(MIN_FRAME_SIZE, |negotiated| negotiated.max_frame_size) as usize - 1
+    }
+
+    /// The ACK from `start` on is one of which HAProxy must not have 20 unread.
+    #[cold]
+    fn long_answer(&mut self, start: usize) {
+        self.has_long_answers = true;
+        let ack = self.out.split_off(start);
+        self.stop_pipelining();
+        self.out.unsplit(ack);
+    }
+
+    /// Returns what is to be sent now, empty if nothing is: whole frames, of which the AGENT-HELLO must leave in one write, as
+    /// HAProxy 3.2 to 3.4 resets a connection on which it comes in parts (wire pitfall P2).
+    ///
+    /// HAProxy from 3.1 never processes another frame of a connection on which it finds its whole buffer (`tune.bufsize`, 16384
+    /// bytes by default) full of what we sent (wire pitfall P1). So long answers leave in parts: more follows once there is
+    /// evidence that HAProxy has read.
+    #[inline]
+    pub fn poll_transmit(&mut self, now: Instant) -> &[u8] {
+        self.clock.now = now;
+        if self.out.is_empty() {
+            self.all_sent();
+            return &[];
+        }
+        if self.part == 0 {
+            self.part = match &mut self.flow {
+                Some(flow) => flow.allowance(&self.out, now),
+                None => self.out.len(),
+            };
+            if self.part == 0 {
+                // With one request at a time few bytes can be unread.
+                self.has_long_answers = true;
+                self.stop_pipelining();
+                return &[];
+            }
+        }
+        self.clock.stalled.get_or_insert(now);
+        &self.out[..self.part]
+    }
+
+    /// Says that the first `bytes` of what [`poll_transmit`](Self::poll_transmit) returned were sent.
+    #[inline]
+    pub fn transmitted(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.part);
+        self.out.advance(bytes);
+        self.part -= bytes;
+        if let Some(flow) = &mut self.flow {
+            flow.transmitted(bytes);
+        }
+        if bytes > 0 {
+            self.clock.stalled = None;
+            self.clock.touch();
+        }
+    }
+
+    /// Returns where the connection stands.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns what both sides agreed on, once they did.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// Returns how many NOTIFYs wait for an ACK.
+    #[inline]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Returns whether no input is taken until an ACK is written or sent: as many NOTIFYs wait for one as
+    /// [`Config::max_in_flight`] allows, or more than 320 KiB wait to be sent.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT
+    }
+
+    /// Returns whether an ACK was so long that HAProxy's buffer could not hold 20 of them, or answers had to wait for HAProxy from
+    /// 3.1 to read. Pipelining is switched off on this connection then, and better in the [`Config`] of those to come, too:
+    /// [`Config::pipelining`].
+    #[inline]
+    pub fn has_long_answers(&self) -> bool {
+        self.has_long_answers
+    }
+}
+
+#[cfg(test)]
+mod tests;
