@@ -135,17 +135,18 @@ impl Connection {
         }
     }
 
-    /// Queues the ACK to the NOTIFY of `ticket`, with `actions`. An ACK to a NOTIFY that HAProxy gave up is not sent.
+    /// Queues the ACK to the NOTIFY of `ticket`, with `actions`; returns its length in bytes, the length prefix included. An ACK to a
+    /// NOTIFY that HAProxy gave up is not sent: 0.
     ///
     /// # Errors
     /// If the ACK would be longer than HAProxy takes. The ticket is in the error: answer with something shorter.
     #[inline]
-    pub fn ack(&mut self, ticket: Ticket, actions: &Actions) -> Result<(), AckError> {
+    pub fn ack(&mut self, ticket: Ticket, actions: &Actions) -> Result<usize, AckError> {
         self.ack_with(ticket, |ack| ack.append(actions).map(drop))
     }
 
-    /// Queues the ACK to the NOTIFY of `ticket`, which `write` writes in place: no copy is made. It is not called for a NOTIFY that
-    /// HAProxy gave up.
+    /// Queues the ACK to the NOTIFY of `ticket`, which `write` writes in place, without a copy; returns its length as
+    /// [`ack`](Self::ack) does. `write` is not called for a NOTIFY that HAProxy gave up.
     ///
     /// # Errors
     /// If `write` fails. The ticket is in the error: answer with something else.
@@ -154,8 +155,8 @@ impl Connection {
         &mut self,
         ticket: Ticket,
         write: impl FnOnce(&mut AckWriter<'_>) -> Result<(), EncodeError>,
-    ) -> Result<(), AckError> {
-        let Some(position) = self.in_flight.position(&ticket) else { return Ok(()) };
+    ) -> Result<usize, AckError> {
+        let Some(position) = self.in_flight.position(&ticket) else { return Ok(0) };
         let start = self.out.len();
         let max = self.max_ack_size();
         let mut ack = AckWriter::new(ticket.id, max, &mut self.out).with_names(self.config.names);
@@ -165,16 +166,15 @@ impl Connection {
         }
         ack.finish_for(self.fills_empty_acks);
         self.in_flight.remove(position);
-        if let Some(flow) = &self.flow
-            && flow.is_long(self.out.len() - start)
-        {
+        let size = self.out.len() - start;
+        if self.flow.as_ref().is_some_and(|flow| flow.is_long(size)) {
             self.long_answer(start);
         }
         if self.state == State::Draining && self.in_flight.is_empty() {
             self.drained = true;
             self.end_drain();
         }
-        Ok(())
+        Ok(size)
     }
 
     /// Returns the longest ACK, in bytes, the length prefix not counted.
