@@ -7,7 +7,7 @@ use std::{fmt, io};
 
 use bytes::{Buf, Bytes, BytesMut};
 use spop::haproxy::{Config, Connection, Event};
-use spop::{Ack, EncodeError, Negotiated, NotifyId, NotifyWriter, Phase, Status};
+use spop::{Ack, EncodeError, Negotiated, NotifyId, NotifyWriter, State, Status};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::poll_read_buf;
@@ -177,7 +177,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 self.take_commands(cx);
                 let _ = self.poll_write(cx)?;
             }
-            if self.connection.phase() == Phase::Closed {
+            if self.connection.state() == State::Closed {
                 return Poll::Ready(Ok(()));
             }
             // What was sent just now is looked at too, so that giving it up wakes this task.
@@ -228,7 +228,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
 
     /// Sends what the window allows; says goodbye when nobody can ask any more and nothing waits.
     fn take_commands(&mut self, cx: &mut Context<'_>) {
-        while self.connection.phase() == Phase::Running && self.connection.window() > 0 {
+        while self.connection.state() == State::Running && self.connection.window() > 0 {
             match self.queue.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.send(command),
                 Poll::Ready(None) if self.waiting.is_empty() => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use spop_tokio::spop::agent::{self, Event};
 use spop_tokio::spop::haproxy::{Config, Engine};
-use spop_tokio::spop::{Ack, Capabilities, Disconnect, EncodeError, Flags, NotifyWriter, Status};
+use spop_tokio::spop::{Ack, Capabilities, Disconnect, EncodeError, Flags, Instant, NotifyWriter, Status};
 use spop_tokio::{
     Actions, BoxError, Client, Driver, Error, Request, Scope, Server, Service, TypedData, health_check,
     service_fn,
@@ -16,6 +16,9 @@ use spop_tokio::{
 use support::{Serving, echo, ended, frame, held, name_of, serve, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, JoinSet};
+
+/// These agents have all the time in the world.
+const NOW: Instant = Instant::from_origin(Duration::ZERO);
 
 fn mux() -> Config {
     Config::new(Engine::Mux)
@@ -47,7 +50,7 @@ impl Agent {
     /// A client and the agent it is connected with.
     async fn connected() -> (Client, Running, Self) {
         let (haproxy, io) = tokio::io::duplex(1 << 16);
-        let connection = agent::Connection::new(agent::Config::new());
+        let connection = agent::Connection::new(agent::Config::new(), NOW);
         let mut agent = Self { io, connection, input: BytesMut::new() };
         let connect = soon(Client::connect(haproxy, mux()));
         let (connected, event) = tokio::join!(connect, agent.event());
@@ -59,10 +62,8 @@ impl Agent {
     /// What HAProxy does next; `None` when it closes. Answers to HELLO and DISCONNECT are sent.
     async fn event(&mut self) -> Option<Event> {
         loop {
-            let mut out = BytesMut::new();
-            let event = self.connection.handle_input(&mut self.input, &mut out).unwrap();
-            // Who has said goodbye may be gone.
-            let _ = soon(self.io.write_all(&out)).await;
+            let event = self.connection.handle_input(&mut self.input, NOW).unwrap();
+            self.transmit().await;
             if event.is_some() {
                 return event;
             }
@@ -70,6 +71,14 @@ impl Agent {
                 return None;
             }
         }
+    }
+
+    /// Sends what the connection has to send.
+    async fn transmit(&mut self) {
+        let out = self.connection.poll_transmit(NOW).to_vec();
+        self.connection.transmitted(out.len());
+        // Who has sent its DISCONNECT may be gone.
+        let _ = soon(self.io.write_all(&out)).await;
     }
 
     async fn send(&mut self, bytes: &[u8]) {
@@ -92,9 +101,9 @@ fn agent_that_sends(bytes: Vec<u8>) -> DuplexStream {
 
 /// An AGENT-DISCONNECT of this status.
 fn agent_disconnect(status: Status) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    agent::Connection::new(agent::Config::new()).disconnect(status, "", &mut out);
-    out.to_vec()
+    let mut connection = agent::Connection::new(agent::Config::new(), NOW);
+    connection.disconnect(status, "");
+    connection.poll_transmit(NOW).to_vec()
 }
 
 #[tokio::test]
@@ -239,7 +248,7 @@ async fn a_request_that_cannot_be_built_is_not_sent() {
 async fn when_the_agent_says_goodbye_who_waits_gets_its_status() {
     let (client, driver, mut agent) = Agent::connected().await;
     let asked = tokio::spawn(ask(&client, "m"));
-    assert!(matches!(agent.event().await, Some(Event::Notify(_))));
+    assert!(matches!(agent.event().await, Some(Event::Notify(..))));
     agent.send(&agent_disconnect(Status::RESOURCE)).await;
     let error = soon(asked).await.unwrap().unwrap_err();
     assert_eq!((error.status(), error.is_closed()), (Some(Status::RESOURCE), true));
@@ -257,7 +266,7 @@ async fn when_the_agent_says_goodbye_who_waits_gets_its_status() {
 async fn when_the_agent_just_closes_who_waits_gets_to_know_it() {
     let (client, driver, mut agent) = Agent::connected().await;
     let asked = tokio::spawn(ask(&client, "m"));
-    assert!(matches!(agent.event().await, Some(Event::Notify(_))));
+    assert!(matches!(agent.event().await, Some(Event::Notify(..))));
     drop(agent);
     let error = soon(asked).await.unwrap().unwrap_err();
     assert_eq!((error.status(), error.is_closed()), (None, true));
@@ -271,7 +280,7 @@ async fn when_the_agent_breaks_the_protocol_all_get_to_know_why() {
     for (bytes, status) in [(foreign, Status::FRAME_ID_NOT_FOUND), (garbage, Status::TOO_BIG)] {
         let (client, driver, mut agent) = Agent::connected().await;
         let asked = tokio::spawn(ask(&client, "m"));
-        assert!(matches!(agent.event().await, Some(Event::Notify(_))));
+        assert!(matches!(agent.event().await, Some(Event::Notify(..))));
         agent.send(&bytes).await;
         let error = soon(asked).await.unwrap().unwrap_err();
         assert_eq!(error.status(), Some(status), "{error}");
@@ -289,11 +298,10 @@ async fn without_clients_the_driver_says_goodbye_and_ends() {
     let other = client.clone();
     drop(client);
     let asked = tokio::spawn(ask(&other, "m"));
-    let Some(Event::Notify(notify)) = agent.event().await else { panic!("a clone is enough") };
+    let Some(Event::Notify(_, ticket)) = agent.event().await else { panic!("a clone is enough") };
     drop(other);
-    let mut out = BytesMut::new();
-    agent.connection.ack(notify.id(), &support::answer("last"), &mut out).unwrap();
-    agent.send(&out).await;
+    agent.connection.ack(ticket, &support::answer("last")).unwrap();
+    agent.transmit().await;
     assert_eq!(name_of(&soon(asked).await.unwrap().unwrap()), "last");
     let Some(Event::Disconnected(goodbye)) = agent.event().await else { panic!("no goodbye") };
     assert_eq!(goodbye.status, Status::NORMAL);

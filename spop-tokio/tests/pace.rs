@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use spop_tokio::spop::haproxy::{Config, Engine};
+use spop_tokio::spop::{FrameType, LENGTH_PREFIX};
 use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use crate::support::{Calls, Haproxy, MAX_FRAME, Writes, ended, frame, held, serve, serve_recorded, soon};
+use crate::support::{
+    Calls, Haproxy, MAX_FRAME, Running, Writes, ended, frame, held, serve, serve_recorded, soon,
+};
 
 const WINDOW: usize = 20;
 /// HAProxy's `tune.bufsize`.
@@ -50,57 +53,75 @@ async fn long_answers_leave_in_parts_that_haproxy_can_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_come_prove_that_answers_were_read_so_nothing_pauses() {
+async fn the_first_long_answer_ends_pipelining_before_it_is_sent() {
     let (server, mut calls) = held();
-    let (io, writes, _serving) = serve_recorded(server.request_timeout(None));
+    let (io, writes, _serving) = serve_recorded(server);
     let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
-    let start = Instant::now();
-    haproxy.ask_all(&["m"; WINDOW]).await;
-    for _ in 0..1000 {
-        calls.next().await.answer(answer(10_000));
-        soon(haproxy.ack()).await;
-        haproxy.ask("m").await;
-    }
-    assert_eq!(start.elapsed().as_millis(), 0);
-    assert!(writes.take().iter().all(|write| write.len() < BUFFER));
+    let id = haproxy.ask("m").await;
+    writes.take();
+    calls.next().await.answer(answer(830));
+    soon(haproxy.acks(&[id])).await;
+    let sent = writes.take().concat();
+    assert_eq!(sent[LENGTH_PREFIX], FrameType::AGENT_HELLO.0);
+    assert_eq!(haproxy.window(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_answered_at_once_goes_on_with_each_request_that_comes() {
+async fn the_server_remembers_that_answers_are_long() {
     let (server, mut calls) = held();
-    let (io, _writes, _serving) = serve_recorded(server.request_timeout(None));
-    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
-    haproxy.ask_all(&["m"; WINDOW]).await;
-    let start = Instant::now();
-    for call in calls.take(WINDOW).await {
-        call.answer(answer(10_000));
-    }
-    for _ in 0..WINDOW {
-        soon(haproxy.ack()).await;
-        haproxy.ask("m").await;
-    }
-    assert_eq!(start.elapsed().as_millis(), 0);
+    let running = Running::start(server);
+    let (mut early, _) = running.connect().await;
+    let (mut first, _) = running.connect().await;
+    let id = first.ask("m").await;
+    calls.next().await.answer(answer(2_000));
+    soon(first.acks(&[id])).await;
+    let (late, _) = running.connect().await;
+    assert_eq!(late.window(), 1);
+    let id = early.ask("m").await;
+    calls.next().await.answer(answer(10));
+    soon(early.acks(&[id])).await;
+    assert_eq!(early.window(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_pause_haproxy_sends_one_request_at_a_time_and_nothing_pauses() {
+async fn without_pipelining_answers_of_a_quarter_of_the_buffer_never_wait() {
+    assert_eq!(ask_one_by_one(4_000, 100).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_pipelining_longer_ones_leave_five_milliseconds_after_their_request() {
+    assert_eq!(ask_one_by_one(16_000, 100).await, 99 * 5);
+}
+
+/// How many milliseconds `requests` take, one after the other, each answered at once with `length` bytes.
+async fn ask_one_by_one(length: usize, requests: usize) -> u128 {
     let (server, mut calls) = held();
-    let (io, _writes, _serving) = serve_recorded(server.request_timeout(None));
+    let (io, writes, _serving) = serve_recorded(server.pipelining(false));
     let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
-    let mut start = Instant::now();
-    for round in 0..20 {
-        let window = haproxy.window().min(5);
-        if round == 2 {
-            assert_eq!(window, 1);
-            start = Instant::now();
-        }
-        let ids = haproxy.ask_all(&vec!["m"; window]).await;
-        for call in calls.take(window).await {
-            call.answer(answer(10_000));
-        }
+    let start = Instant::now();
+    for _ in 0..requests {
+        let ids = haproxy.ask_all(&["m"]).await;
+        calls.next().await.answer(answer(length));
         soon(haproxy.acks(&ids)).await;
     }
-    assert_eq!(start.elapsed().as_millis(), 0);
+    assert!(writes.take().iter().all(|write| write.len() < BUFFER));
+    start.elapsed().as_millis()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_haproxy_gave_up_is_cancelled_and_not_answered() {
+    let (server, mut calls) = held();
+    let (io, _writes, _serving) = serve_recorded(server.pipelining(false));
+    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux)).await;
+    let given_up = haproxy.ask("m").await;
+    let mut call = calls.next().await;
+    haproxy.abandon(given_up);
+    let next = haproxy.ask("n").await;
+    let other = calls.next().await;
+    call.dropped().await;
+    other.answer(answer(10));
+    // The ACK to the other one would be a LateAck.
+    soon(haproxy.acks(&[next])).await;
 }
 
 #[tokio::test]
@@ -136,20 +157,6 @@ async fn answers_that_fit_the_buffer_together_do_not_wait() {
 async fn haproxy_up_to_3_0_gets_long_answers_at_once() {
     let start = Instant::now();
     soon(answer_a_window(Config::new(Engine::Applet), 10_000)).await;
-    assert_eq!(start.elapsed().as_millis(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_pipelining_a_long_answer_leaves_at_once() {
-    let (server, mut calls) = held();
-    let (io, _writes, _serving) = serve_recorded(server);
-    let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Mux).pipelining(false)).await;
-    let start = Instant::now();
-    for _ in 0..10 {
-        let ids = haproxy.ask_all(&["m"]).await;
-        calls.next().await.answer(answer(16_000));
-        soon(haproxy.acks(&ids)).await;
-    }
     assert_eq!(start.elapsed().as_millis(), 0);
 }
 

@@ -115,8 +115,7 @@ async fn a_peer_that_never_reads_is_given_up_at_the_write_timeout() {
     let start = Instant::now();
     haproxy.ask("m").await;
     assert!(fails(serving).await.is_timeout());
-    // It gets a second more to close.
-    assert_eq!(tenths(start), 40);
+    assert_eq!(tenths(start), 30);
     drop(haproxy);
 }
 

@@ -1,42 +1,42 @@
-//! One connection: reads a burst, starts its handlers, sends all answers that are ready in one write.
+//! One connection: reads a burst, starts its handlers, sends all answers that are ready in one write. Every rule of the protocol
+//! is in [`spop::agent::Connection`]; here are its socket, its clock and its handlers.
 
 mod answers;
-mod drain;
 mod stream;
 
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use spop::agent::{Connection, Event};
-use spop::{Actions, DecodeErrorKind, Phase, Status};
+use spop::agent::{Connection, Event, Timeout};
+use spop::{Actions, DecodeErrorKind, State, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
-use self::drain::Drain;
+use self::stream::Sent;
+use super::clock::Clock;
 use super::config::{Config, FailureKind};
 use super::handlers::Handlers;
 use super::observer::Observer;
-use super::pace::Pace;
 use super::shutdown::Signal;
-use super::timers::{Timer, Timers};
 use crate::service::{ConnectionInfo, Peer, Request};
 use crate::{BoxError, Error};
 
-/// Room to read into on a connection that is quiet: it counts for every idle connection.
+/// How much to read at a time on a connection that is quiet: it counts for every idle connection.
 const IDLE_READ: usize = 512;
 /// The least that one read takes once there was a burst.
 const MIN_READ: usize = 2 * 1024;
 /// The most that one read takes: about what HAProxy can have under way on one connection.
 const MAX_READ: usize = 64 * 1024;
-/// While so many bytes wait to be sent, no more requests are taken. The answers to all 20 that HAProxy has waiting fit, at
-/// 16 KiB each.
-const MAX_UNSENT: usize = 320 * 1024;
-/// How long to wait for the peer to close after our goodbye, so that the goodbye is not lost to a reset.
-const LINGER: Duration = Duration::from_secs(1);
+/// How many frames are handled before others have their turn: deadlines, and the other connections of the thread. HAProxy has 20
+/// NOTIFYs under way at most.
+const MAX_FRAMES: usize = 128;
+/// How many times the socket is read before that.
+const MAX_READS: usize = 8;
 
 /// Drives one connection to its end.
 pub(super) struct Driver<'c, Io, C, F: Future> {
@@ -50,19 +50,23 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     handlers: Handlers<'c, F>,
     observer: Observer<'c>,
     input: BytesMut,
-    out: BytesMut,
     /// How much to read at a time: what the last bursts had.
     read_size: usize,
-    pace: Pace,
-    timers: Timers,
-    /// Something has come since `Timer::Quiet` was set.
-    busy: bool,
+    clock: Clock,
+    now: spop::Instant,
     signal: Signal,
-    drain: Drain,
+    /// Whether the signal was heard.
+    draining: bool,
+    /// Whether the sending side of the stream is shut down.
+    shut: bool,
+    /// Whether answers of this server are too long for pipelining, as one of its connections found.
+    long_answers: &'c AtomicBool,
     /// The requests that got the fallback because the time for the drain was over.
     cut: usize,
     /// A health check, and whether it was passed.
     check: Option<bool>,
+    /// How it ended, from the moment on from which there is nothing but last bytes.
+    end: Option<End>,
 }
 
 /// How a connection ended.
@@ -72,12 +76,12 @@ pub(super) struct End {
     pub(super) result: Result<(), Error>,
 }
 
-/// Why a connection ended that did not end well.
-enum Fault {
-    /// The stream failed: there is nobody to talk to any more.
-    Io(io::Error),
-    /// The peer did; what there is to say to it is in `out`.
-    Peer(Error),
+/// Whether there is more to do.
+enum Work {
+    /// It goes on when something comes.
+    Idle,
+    /// It goes on once others had their turn.
+    More,
 }
 
 impl<'c, Io, C, F, E> Driver<'c, Io, C, F>
@@ -87,6 +91,7 @@ where
     F: Future<Output = Result<Actions, E>>,
     E: Into<BoxError>,
 {
+    #[expect(clippy::too_many_arguments, reason = "each is used where it is made")]
     pub(super) fn new(
         io: Io,
         peer: Peer,
@@ -95,144 +100,153 @@ where
         handlers: Handlers<'c, F>,
         observer: Observer<'c>,
         signal: Signal,
+        long_answers: &'c AtomicBool,
     ) -> Self {
-        let now = Instant::now();
-        let mut timers = Timers::new();
-        timers.set(Timer::Hello, now + config.hello_timeout);
-        if let Some(age) = config.max_connection_age {
-            timers.set(Timer::Age, now + jittered(age));
+        let clock = Clock::new();
+        let now = clock.now();
+        let mut agent = config.agent.clone().max_connection_age(config.max_connection_age.map(jittered));
+        agent = agent.hello_timeout(config.hello_timeout).idle_timeout(config.idle_timeout);
+        agent = agent.write_timeout(config.write_timeout).drain_timeout(config.drain_timeout);
+        if long_answers.load(Ordering::Relaxed) {
+            agent = agent.pipelining(false);
         }
         Self {
             io,
-            connection: Connection::new(config.agent.clone()),
+            connection: Connection::new(agent, now),
             peer,
             info: None,
             call,
             handlers,
             observer,
             input: BytesMut::new(),
-            out: BytesMut::new(),
             read_size: IDLE_READ,
-            pace: Pace::default(),
-            timers,
-            busy: false,
+            clock,
+            now,
             signal,
-            drain: Drain::No,
+            draining: false,
+            shut: false,
+            long_answers,
             cut: 0,
             check: None,
+            end: None,
             config,
         }
     }
 
     /// Runs until the connection has ended.
     pub(super) async fn run(mut self) -> End {
-        let result = poll_fn(|cx| self.poll(cx)).await;
-        let unanswered = self.connection.in_flight() + self.cut;
-        // Nobody waits for their answers any more, and the goodbye may take a while.
-        self.handlers.clear();
-        let result = match result {
-            Ok(()) => {
-                self.observer.connection.ended_by_agent(Some(Status::NORMAL));
-                self.say_goodbye().await;
-                Ok(())
-            }
-            Err(Fault::Peer(error)) => {
-                self.observer.connection.ended_by_agent(error.status());
-                self.say_goodbye().await;
-                Err(error)
-            }
-            // HAProxy from 3.1 ends idle connections with a reset; up to 3.0 it does so after a health check.
-            Err(Fault::Io(error)) if is_peer_gone(&error) => {
-                self.observer.reset(unanswered);
-                Ok(())
-            }
-            Err(Fault::Io(error)) => {
-                self.observer.connection.ended_by_haproxy(None);
-                Err(error.into())
-            }
-        };
+        poll_fn(|cx| self.poll(cx)).await;
         if let Some(passed) = self.check {
             self.signal.shutdown().checked(passed);
         }
-        End { unanswered, result }
+        self.end.unwrap_or(End { unanswered: 0, result: Ok(()) })
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    /// Ready once the socket is to be closed.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Poll::Ready(end) = self.poll_work(cx) {
-                return Poll::Ready(end);
+            self.now = self.clock.now();
+            // First of all: a peer that keeps the connection busy must not put anything off.
+            self.handle_timeouts(cx);
+            let worked = self.work(cx);
+            if self.connection.state() == State::Closed {
+                return Poll::Ready(());
+            }
+            if let Work::More = worked {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             // After the reading: a request that has arrived by now is still answered.
-            if self.drain == Drain::No
+            if !self.draining
                 && let Poll::Ready(deadline) = self.signal.poll(cx)
             {
-                self.begin_drain(deadline);
+                self.draining = true;
+                self.connection.start_drain(self.now, self.clock.at(deadline));
                 continue;
             }
-            self.timers.set_request_deadline(self.handlers.next_deadline());
-            match self.timers.poll(cx) {
-                Poll::Ready(timer) => self.on_timer(timer, cx)?,
-                Poll::Pending => return Poll::Pending,
+            let requests = self.handlers.next_deadline();
+            let deadline = self.connection.poll_timeout().into_iter().chain(requests).min();
+            if self.clock.poll_until(deadline, cx).is_pending() {
+                return Poll::Pending;
             }
         }
     }
 
-    /// Goes around until the stream and the handlers have nothing more to give.
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    /// Goes around until the stream and the handlers have nothing more to give, or it was enough for a turn.
+    fn work(&mut self, cx: &mut Context<'_>) -> Work {
+        let (mut frames, mut reads) = (MAX_FRAMES, MAX_READS);
+        self.poll_handlers(cx);
         loop {
-            self.poll_handlers(cx);
-            // An answer may have made room for a request that is in the input already.
-            let taken = self.take_input(cx);
-            let written = self.poll_write(cx).map_err(Fault::Io)?;
-            let more = taken.map_err(Fault::Peer)?;
-            match written {
-                Poll::Ready(()) if more => continue,
-                Poll::Pending if !self.waits_for_proof() => return Poll::Pending,
-                _ => {}
+            self.take_input(cx, &mut frames);
+            if frames == 0 && self.connection.unsent() < MAX_READ {
+                // The answers to a burst leave together.
+                return Work::More;
             }
-            if self.connection.phase() == Phase::Closed {
-                return Poll::Ready(Ok(()));
+            let full = self.connection.is_full();
+            self.watch_answers();
+            let sent = self.poll_send(cx);
+            self.watch_end();
+            if frames == 0 {
+                return Work::More;
+            }
+            // What was sent may have made capacity for a request that is in the input already.
+            if full && !self.connection.is_full() {
+                continue;
+            }
+            // A peer that does not read is not read from.
+            if let Sent::Part = sent {
+                return Work::Idle;
             }
             // At the cap only as much is read as shows whether the peer is still there.
             if self.connection.is_full() && self.input.len() >= MAX_READ {
-                return Poll::Pending;
+                return Work::Idle;
             }
-            if ready!(self.poll_read(cx)).map_err(Fault::Io)? == 0 {
-                self.observer.connection.ended_by_haproxy(None);
-                let end = self.connection.handle_eof(&self.input);
-                return Poll::Ready(end.map_err(|error| Fault::Peer(error.into())));
+            if reads == 0 {
+                return Work::More;
             }
-            self.touch();
+            reads -= 1;
+            match self.poll_read(cx) {
+                Poll::Pending => {
+                    if !full {
+                        self.connection.input_drained();
+                    }
+                    return Work::Idle;
+                }
+                Poll::Ready(Ok(0)) => {
+                    self.handle_eof();
+                    return Work::Idle;
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    self.fail_io(error);
+                    return Work::Idle;
+                }
+            }
         }
     }
 
-    fn on_timer(&mut self, timer: Timer, cx: &mut Context<'_>) -> Result<(), Fault> {
-        match timer {
-            Timer::Hello => {
-                self.connection.disconnect(Status::TIMEOUT, "", &mut self.out);
-                return Err(Fault::Peer(Error::timeout("the peer sent no HELLO in time")));
-            }
-            Timer::Write => {
-                self.out.clear();
-                return Err(Fault::Peer(Error::timeout("the peer did not read its answers in time")));
-            }
-            Timer::Pace => {
-                self.connection.assume_read(&self.out);
-                // With one request at a time no answer has to wait like that.
-                self.connection.stop_pipelining(&mut self.out);
-            }
-            Timer::Request => self.handlers.expire(Instant::now()),
-            // Not a drain, which waits for the rest of a NOTIFY in fragments.
-            Timer::Idle if self.connection.in_flight() == 0 => {
-                self.connection.disconnect(Status::NORMAL, "", &mut self.out);
-            }
-            Timer::Idle => self.put_idle_off(),
-            Timer::Age => self.begin_drain(Instant::now() + self.config.drain_timeout),
-            Timer::Quiet => self.look_for_quiet(),
-            Timer::Settle => self.drain_with_next_answer(),
-            Timer::Deadline => self.cut_off(cx)?,
+    fn handle_timeouts(&mut self, cx: &mut Context<'_>) {
+        if self.handlers.next_deadline().is_some_and(|at| at <= self.now) {
+            self.handlers.expire(self.now);
         }
-        Ok(())
+        while let Some(timeout) = self.connection.handle_timeout(self.now) {
+            match timeout {
+                Timeout::Hello => self.ended(Err(Error::timeout("the peer sent no HELLO in time"))),
+                Timeout::Write => self.ended(Err(Error::timeout("the peer did not read its answers in time"))),
+                Timeout::Drain => self.cut_off(cx),
+                Timeout::Quiet => self.shrink(),
+                _ => {}
+            }
+        }
+    }
+
+    /// The time for the drain is over: what is in flight gets the fallback, as HAProxy would wait for it or fail.
+    fn cut_off(&mut self, cx: &mut Context<'_>) {
+        self.handlers.close();
+        self.poll_handlers(cx);
+        let mut frames = MAX_FRAMES;
+        self.take_input(cx, &mut frames);
+        self.connection.disconnect(Status::NORMAL, "");
     }
 
     /// Collects the answers of all handlers that have become ready.
@@ -241,54 +255,53 @@ where
             return;
         }
         while let Some(finished) = self.handlers.poll_next(cx) {
-            self.answer(finished.id, &finished.watch, finished.outcome);
+            self.answer(finished.ticket, &finished.watch, finished.outcome);
         }
     }
 
-    /// Handles the complete frames of the input; gives whether it stopped for answers that are to be sent first.
-    fn take_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        if self.connection.phase() == Phase::Hello && self.signal.shutdown().fails_checks() {
-            self.connection.fail_health_check();
+    /// Handles complete frames of the input, as many as `frames` says, and counts that down.
+    fn take_input(&mut self, cx: &mut Context<'_>, frames: &mut usize) {
+        if self.connection.state() == State::Hello && self.signal.shutdown().fails_checks() {
+            self.connection.fail_health_checks();
         }
-        while self.out.len() < MAX_UNSENT {
-            match self.connection.handle_input(&mut self.input, &mut self.out)? {
-                Some(event) => self.on_event(event, cx),
-                None => return Ok(false),
+        while *frames > 0 {
+            match self.connection.handle_input(&mut self.input, self.now) {
+                Ok(Some(event)) => self.on_event(event, cx),
+                Ok(None) => return,
+                Err(error) => return self.ended(Err(error.into())),
             }
+            *frames -= 1;
         }
-        Ok(true)
     }
 
     fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
-            Event::Notify(notify) => {
-                self.drain_with_this_answer();
+            Event::Notify(notify, ticket) => {
                 let Some(info) = self.info.clone() else { return };
-                let id = notify.id();
                 let request = Request::new(notify, info);
                 let mut watch = self.observer.request(&request);
                 let call = &self.call;
-                if let Some(outcome) = self.handlers.start(id, &mut watch, || call(request), cx) {
-                    self.answer(id, &watch, outcome);
+                let started = self.handlers.start(ticket, &mut watch, || call(request), self.now, cx);
+                if let Some((ticket, outcome)) = started {
+                    self.answer(ticket, &watch, outcome);
                 }
             }
-            Event::Malformed(id, error) => {
-                self.drain_with_this_answer();
+            Event::Malformed(error, ticket) => {
                 let too_big = error.kind() == DecodeErrorKind::FragmentsTooBig;
                 let kind = if too_big { FailureKind::TooBig } else { FailureKind::Malformed };
-                self.fail(id, kind, Some(error.into()));
+                self.fail(ticket, kind, Some(error.into()));
             }
-            Event::Aborted(id) => {
+            Event::GivenUp(id) => {
                 self.observer.aborted(id);
                 self.handlers.cancel(id);
+                // It is gone at once, and whatever is ready with it.
+                self.poll_handlers(cx);
             }
             Event::Connected(negotiated) => {
                 self.observer.connected(&negotiated);
                 self.info = Some(Arc::new(ConnectionInfo { peer: self.peer.clone(), negotiated }));
-                self.timers.clear(Timer::Hello);
             }
-            Event::HealthCheck => {
-                let passed = !self.signal.shutdown().fails_checks();
+            Event::HealthCheck { passed } => {
                 self.check = Some(passed);
                 self.observer.checked(passed);
             }
@@ -296,9 +309,61 @@ where
             _ => {}
         }
     }
+
+    /// Tells the server's other connections if answers are too long for pipelining, and hears it from them.
+    #[inline]
+    fn watch_answers(&mut self) {
+        if self.long_answers.load(Ordering::Relaxed) {
+            self.connection.stop_pipelining();
+        } else if self.connection.has_long_answers() {
+            self.long_answers.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notices that the connection has ended as it should.
+    #[inline]
+    fn watch_end(&mut self) {
+        let state = self.connection.state();
+        if self.end.is_none() && matches!(state, State::Closing | State::Lingering) {
+            self.ended(Ok(()));
+        }
+    }
+
+    fn handle_eof(&mut self) {
+        self.observer.connection.ended_by_haproxy(None);
+        let result = self.connection.handle_eof(&self.input);
+        self.ended(result.map_err(Error::from));
+    }
+
+    /// The stream failed: there is nobody to talk to any more.
+    #[cold]
+    fn fail_io(&mut self, error: io::Error) {
+        let _ = self.connection.handle_eof(&[]);
+        // HAProxy from 3.1 ends idle connections with a reset; up to 3.0 it does so after a health check.
+        if is_peer_gone(&error) {
+            self.observer.reset(self.connection.in_flight() + self.cut);
+            self.ended(Ok(()));
+        } else {
+            self.observer.connection.ended_by_haproxy(None);
+            self.ended(Err(error.into()));
+        }
+    }
+
+    /// Nothing is answered any more; last bytes may still be sent. The first end counts.
+    #[cold]
+    fn ended(&mut self, result: Result<(), Error>) {
+        if self.end.is_some() {
+            return;
+        }
+        let status = result.as_ref().err().map_or(Some(Status::NORMAL), Error::status);
+        self.observer.connection.ended_by_agent(status);
+        let unanswered = self.connection.in_flight() + self.cut;
+        self.end = Some(End { unanswered, result });
+        self.handlers.clear();
+    }
 }
 
-/// Whether the error only says that the peer has left.
+/// Returns whether the error only says that the peer has left.
 fn is_peer_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -306,7 +371,7 @@ fn is_peer_gone(error: &io::Error) -> bool {
     )
 }
 
-/// Up to a tenth less than `age`, so that connections that were opened together do not all end together.
+/// Returns up to a tenth less than `age`, so that connections that were opened together do not all end together.
 fn jittered(age: Duration) -> Duration {
     // A source of randomness that std has; it is good enough for this.
     let random = RandomState::new().hash_one(());

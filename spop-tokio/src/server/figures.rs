@@ -6,7 +6,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use spop::{LENGTH_PREFIX, Status};
+use spop::Status;
 use tokio::time::Instant;
 
 use super::config::FailureKind;
@@ -69,11 +69,9 @@ impl Figures {
         Measure { start: Some((self, at)), waits: false }
     }
 
-    /// An ACK is in `out`, from `start` on. A goodbye may follow it.
-    pub(super) fn ack(&self, out: &[u8], start: usize) {
-        if let Some((prefix, _)) = out[start..].split_first_chunk::<LENGTH_PREFIX>() {
-            self.ack_bytes.increment(LENGTH_PREFIX as u64 + u64::from(u32::from_be_bytes(*prefix)));
-        }
+    /// An ACK of `bytes` bytes is to be sent.
+    pub(super) fn ack(&self, bytes: usize) {
+        self.ack_bytes.increment(bytes as u64);
     }
 
     /// A request is answered with the fallback.

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use spop::NotifyId;
-use tokio::time::{Duration, Instant};
+use spop::agent::Ticket;
+use spop::{Instant, NotifyId};
+use tokio::time::Duration;
 
 use super::observer::Watch;
 
 /// A request whose handler had to wait, and is done.
 pub(super) struct Finished<'c, T> {
-    pub(super) id: NotifyId,
+    pub(super) ticket: Ticket,
     pub(super) watch: Watch<'c>,
     pub(super) outcome: Outcome<T>,
 }
@@ -70,17 +71,18 @@ impl<'c, F: Future> Handlers<'c, F> {
         }
     }
 
-    /// Calls `handler` and polls it once; gives its outcome, or, if it must wait, keeps it and takes `watch`.
+    /// Calls `handler` and polls it once; returns its outcome, or, if it must wait, keeps it and takes `watch`.
     #[inline]
     pub(super) fn start(
         &mut self,
-        id: NotifyId,
+        ticket: Ticket,
         watch: &mut Watch<'c>,
         handler: impl FnOnce() -> F,
+        now: Instant,
         cx: &mut Context<'_>,
-    ) -> Option<Outcome<F::Output>> {
+    ) -> Option<(Ticket, Outcome<F::Output>)> {
         if self.total.load(Ordering::Relaxed) >= self.max_total {
-            return Some(Outcome::Refused);
+            return Some((ticket, Outcome::Refused));
         }
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         {
@@ -92,31 +94,32 @@ impl<'c, F: Future> Handlers<'c, F> {
             match polled {
                 Ok(Poll::Ready(output)) => {
                     self.place = empty_quietly(place);
-                    return Some(Outcome::Done(output));
+                    return Some((ticket, Outcome::Done(output)));
                 }
                 Ok(Poll::Pending) if self.closed => {
                     self.place = empty_quietly(place);
-                    return Some(Outcome::CutOff);
+                    return Some((ticket, Outcome::CutOff));
                 }
                 Ok(Poll::Pending) => {}
                 Err(_) => {
                     drop_quietly(place);
-                    return Some(Outcome::Panicked);
+                    return Some((ticket, Outcome::Panicked));
                 }
             }
         }
-        self.keep(id, mem::replace(watch, Watch::none()), place);
+        self.keep(ticket, mem::replace(watch, Watch::none()), place, now);
         None
     }
 
-    fn keep(&mut self, id: NotifyId, mut watch: Watch<'c>, place: Place<F>) {
+    fn keep(&mut self, ticket: Ticket, mut watch: Watch<'c>, place: Place<F>, now: Instant) {
         watch.waits();
-        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.timeout.map(|timeout| now + timeout);
         // All have the same time, so the first one to come is the first one to go.
         self.next_deadline = self.next_deadline.or(deadline);
         let count = Some(Count::new(self.total));
         let place = Some(place);
-        self.waiting.push(Waiting { id, watch, place, deadline, dropped: None, waker: None, count });
+        let ticket = Some(ticket);
+        self.waiting.push(Waiting { ticket, watch, place, deadline, dropped: None, waker: None, count });
     }
 
     /// The next handler that had to wait and is done; `None` while there is none.
@@ -130,7 +133,8 @@ impl<'c, F: Future> Handlers<'c, F> {
     /// Drops the handler of `id`; its outcome will be [`Outcome::Cancelled`], even if its time was over just now: another
     /// request may have its id by then.
     pub(super) fn cancel(&mut self, id: NotifyId) {
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.id == id) {
+        let mut waiting = self.waiting.iter_mut();
+        if let Some(waiting) = waiting.find(|waiting| waiting.is_for(id)) {
             waiting.drop_handler(Reason::Cancelled);
         }
     }
@@ -171,7 +175,8 @@ impl<'c, F: Future> Handlers<'c, F> {
 
 /// A handler that must wait. Lives as long as it is in the set; the handler itself may go before.
 struct Waiting<'c, F> {
-    id: NotifyId,
+    /// Until the outcome is known.
+    ticket: Option<Ticket>,
     watch: Watch<'c>,
     /// Empty once the handler is gone.
     place: Option<Place<F>>,
@@ -215,6 +220,12 @@ impl<F> Drop for Waiting<'_, F> {
 }
 
 impl<F> Waiting<'_, F> {
+    /// Whether the request `id` is in flight here.
+    fn is_for(&self, id: NotifyId) -> bool {
+        let ticket = self.ticket.as_ref().filter(|_| !matches!(self.dropped, Some(Reason::Cancelled)));
+        ticket.is_some_and(|ticket| ticket.id() == id)
+    }
+
     fn drop_handler(&mut self, reason: Reason) {
         self.dropped = Some(reason);
         self.watch.span.in_scope(|| drop_quietly(self.place.take()));
@@ -249,7 +260,9 @@ impl<'c, F: Future> Future for Waiting<'c, F> {
             outcome
         };
         let watch = mem::replace(&mut waiting.watch, Watch::none());
-        Poll::Ready(Finished { id: waiting.id, watch, outcome })
+        // It is ready once.
+        let Some(ticket) = waiting.ticket.take() else { return Poll::Pending };
+        Poll::Ready(Finished { ticket, watch, outcome })
     }
 }
 
@@ -267,7 +280,7 @@ fn drop_quietly<P>(place: P) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(place)));
 }
 
-/// Makes room for the next future, unless this one panics when it is dropped.
+/// Empties the place for the next future, unless this one panics when it is dropped.
 #[inline]
 fn empty_quietly<F>(mut place: Place<F>) -> Option<Place<F>> {
     catch_unwind(AssertUnwindSafe(|| place.set(None))).ok().map(|()| place)
@@ -277,6 +290,10 @@ fn empty_quietly<F>(mut place: Place<F>) -> Option<Place<F>> {
 mod tests {
     use std::future::{pending, ready};
 
+    use bytes::BytesMut;
+    use spop::agent::{self, Connection, Event};
+    use spop::haproxy;
+
     use super::*;
 
     const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
@@ -285,14 +302,45 @@ mod tests {
 
     type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
+    const START: Instant = Instant::from_origin(Duration::ZERO);
+
+    /// A ticket for `id`, of a connection of its own.
+    fn ticket(id: NotifyId) -> Ticket {
+        let mut haproxy = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Mux));
+        let mut agent = Connection::new(agent::Config::new(), START);
+        let (mut to_agent, mut to_haproxy) = (BytesMut::new(), BytesMut::new());
+        haproxy.hello(&mut to_agent).unwrap();
+        agent.handle_input(&mut to_agent, START).unwrap();
+        to_haproxy.extend_from_slice(agent.poll_transmit(START));
+        haproxy.handle_input(&mut to_haproxy, &mut to_agent).unwrap();
+        loop {
+            haproxy.notify(&mut to_agent).unwrap().finish();
+            match agent.handle_input(&mut to_agent, START).unwrap() {
+                Some(Event::Notify(_, ticket)) if ticket.id() == id => return ticket,
+                Some(Event::Notify(..)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     fn start(handlers: &mut Handlers<'_, Boxed>, id: NotifyId, handler: Boxed) -> Option<Outcome<()>> {
+        start_at(handlers, id, handler, START)
+    }
+
+    fn start_at(
+        handlers: &mut Handlers<'_, Boxed>,
+        id: NotifyId,
+        handler: Boxed,
+        now: Instant,
+    ) -> Option<Outcome<()>> {
         let cx = &mut Context::from_waker(Waker::noop());
-        handlers.start(id, &mut Watch::none(), || handler, cx)
+        let started = handlers.start(ticket(id), &mut Watch::none(), || handler, now, cx);
+        started.map(|(_, outcome)| outcome)
     }
 
     fn next(handlers: &mut Handlers<'_, Boxed>) -> Option<(NotifyId, Outcome<()>)> {
         let finished = handlers.poll_next(&mut Context::from_waker(Waker::noop()))?;
-        Some((finished.id, finished.outcome))
+        Some((finished.ticket.id(), finished.outcome))
     }
 
     #[test]
@@ -338,8 +386,8 @@ mod tests {
         let mut handlers = Handlers::new(Some(TIME), &total, usize::MAX);
         assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
         let first = handlers.next_deadline().unwrap();
-        while Instant::now() + TIME <= first {}
-        assert!(start(&mut handlers, OTHER, Box::pin(pending())).is_none());
+        let later = START + TIME / 2;
+        assert!(start_at(&mut handlers, OTHER, Box::pin(pending()), later).is_none());
         assert_eq!(handlers.next_deadline(), Some(first));
         handlers.expire(first);
         assert!(matches!(next(&mut handlers), Some((ID, Outcome::TimedOut))));
@@ -355,7 +403,7 @@ mod tests {
         let total = AtomicUsize::new(0);
         let mut handlers = Handlers::new(Some(TIME), &total, usize::MAX);
         assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
-        handlers.expire(Instant::now() + TIME);
+        handlers.expire(START + TIME);
         handlers.cancel(ID);
         assert!(start(&mut handlers, ID, Box::pin(pending())).is_none());
         assert!(matches!(next(&mut handlers), Some((ID, Outcome::Cancelled))));

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod abstract_socket;
+mod clock;
 mod config;
 mod connection;
 #[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]
@@ -9,16 +10,14 @@ mod figures;
 mod handlers;
 mod listener;
 mod observer;
-mod pace;
 mod serve;
 mod shutdown;
-mod timers;
 mod unix;
 
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 pub use config::{Failure, FailureKind};
 pub use listener::{Listener, SocketListener};
@@ -65,6 +64,8 @@ pub struct Server<S> {
     config: Config,
     /// Handlers that wait for something, of all connections.
     waiting: AtomicUsize,
+    /// Whether HAProxy is to send one request at a time on each connection, as answers are long.
+    long_answers: AtomicBool,
     limits: Limits,
     /// Looked up when it starts to serve.
     #[cfg(feature = "metrics")]
@@ -78,6 +79,7 @@ impl<S: Service> Server<S> {
             service,
             config: Config::default(),
             waiting: AtomicUsize::new(0),
+            long_answers: AtomicBool::new(false),
             limits: Limits::default(),
             #[cfg(feature = "metrics")]
             figures: OnceLock::new(),
@@ -116,7 +118,8 @@ impl<S: Service> Server<S> {
         let config = &self.config;
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
         let observer = Observer::new(span, self.figures(), &self.limits);
-        let driver = Driver::new(io, peer, config, call, handlers, observer, Signal::new(shutdown));
+        let (signal, long) = (Signal::new(shutdown), &self.long_answers);
+        let driver = Driver::new(io, peer, config, call, handlers, observer, signal, long);
         driver.run().instrument(span.clone()).await
     }
 

@@ -19,7 +19,7 @@ impl Figures {
         Measure(PhantomData)
     }
 
-    pub(super) fn ack(&self, _: &[u8], _: usize) {}
+    pub(super) fn ack(&self, _: usize) {}
 
     pub(super) fn failed(&self, _: FailureKind) {}
 }

@@ -41,10 +41,10 @@ impl<'c> Observer<'c> {
         Watch { span: request_span(request), measure: self.connection.figures().request(request) }
     }
 
-    /// An ACK is in `out`, from `start` on.
+    /// An ACK of `bytes` bytes is to be sent; 0 if nobody waits for it.
     #[inline]
-    pub(super) fn ack(&self, out: &[u8], start: usize) {
-        self.connection.figures().ack(out, start);
+    pub(super) fn ack(&self, bytes: usize) {
+        self.connection.figures().ack(bytes);
     }
 
     /// A request is answered with the fallback.

@@ -77,6 +77,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Haproxy<Io> {
         self.connection.window()
     }
 
+    /// Gives a request up without a word, as HAProxy does.
+    pub(crate) fn abandon(&mut self, id: NotifyId) {
+        assert!(self.connection.abandon(id));
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         soon(self.io.write_all(bytes)).await.unwrap();
     }

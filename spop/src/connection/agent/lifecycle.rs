@@ -82,7 +82,7 @@ impl Connection {
             self.out = BytesMut::new();
         }
         let draining = self.clock.deadline.is_some() && self.state != State::Settling;
-        if draining && self.in_flight.is_empty() && !self.fragments.is_partial() {
+        if draining && self.in_flight.is_empty() && self.out.is_empty() && !self.fragments.is_partial() {
             self.disconnect(Status::NORMAL, "");
         }
     }
@@ -116,7 +116,7 @@ impl Connection {
     }
 
     /// Ends the connection once every NOTIFY that was received has its ACK: the AGENT-DISCONNECT follows the last one in the same
-    /// write. It takes at most until `deadline`; see [`Timeout::Drain`]. Does nothing if a drain has started before.
+    /// write. It takes at most until `deadline`; see [`Timeout::Drain`]. If a drain has started before, the earlier deadline counts.
     ///
     /// A DISCONNECT that HAProxy's next NOTIFY crosses on its way fails that one. It crosses none if it follows the ACK to the only
     /// NOTIFY that HAProxy has waiting, in the same write: HAProxy handles both at once. So HAProxy from 3.1 is asked to send one at
@@ -125,11 +125,12 @@ impl Connection {
     /// fails.
     pub fn start_drain(&mut self, now: Instant, deadline: Instant) {
         self.clock.now = now;
-        if self.clock.deadline.is_some() || !matches!(self.state, State::Hello | State::Running) {
+        let before = self.clock.deadline;
+        self.clock.deadline = Some(before.map_or(deadline, |before| before.min(deadline)));
+        if before.is_some() || !matches!(self.state, State::Hello | State::Running) {
             return;
         }
-        self.clock.deadline = Some(deadline);
-        let idle = self.in_flight.is_empty() && !self.more_input;
+        let idle = self.in_flight.is_empty() && self.out.is_empty() && !self.more_input;
         let quiet = self.clock.quiet || self.clock.active + QUIET <= now;
         let pipelining = self.flow.as_ref().is_some_and(|flow| !flow.is_one_at_a_time());
         match self.state {
@@ -160,7 +161,10 @@ impl Connection {
             State::Settling if self.clock.settled.is_none() => {
                 self.clock.settled = Some(self.clock.now + SETTLE);
             }
-            State::Closing => self.state = State::Lingering,
+            State::Closing => {
+                self.state = State::Lingering;
+                self.clock.linger = self.clock.now + LINGER;
+            }
             _ => {}
         }
     }
@@ -191,7 +195,9 @@ impl Connection {
     /// Sends what is left, and nothing more.
     pub(super) fn start_closing(&mut self) {
         self.state = State::Closing;
-        self.clock.linger = self.clock.now + LINGER;
+        // A peer that reads slowly has as long as a drain may take.
+        let latest = self.clock.deadline.unwrap_or_default().max(self.clock.now);
+        self.clock.linger = latest + LINGER;
     }
 
     /// Ends the connection here and now.

@@ -48,8 +48,8 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 /// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Settling` with pipelining, `Closing` if it is quiet, else `Draining`; `idle_timeout`: `Closing` |
 /// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining` |
 /// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], then `Closing` |
-/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second: `Closed` |
-/// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or a second since `Closing`: `Closed` |
+/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second, in a drain one after its deadline: `Closed` |
+/// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or a second: `Closed` |
 /// | [`Closed`](State::Closed) | nothing | |
 ///
 /// Anything else that comes is an error, and leads to `Closing` with the DISCONNECT that says why; HAPROXY-DISCONNECT leads there,
@@ -237,6 +237,12 @@ impl Connection {
             self.clock.stalled = None;
             self.clock.touch();
         }
+    }
+
+    /// Returns how many bytes wait to be sent, those included that [`poll_transmit`](Self::poll_transmit) holds back.
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.out.len()
     }
 
     /// Returns where the connection stands.
