@@ -9,7 +9,7 @@ use std::time::Duration;
 use benches::measure::cpu_time;
 use benches::profile::Profile;
 use bytes::BytesMut;
-use spop::{Actions, FrameDecoder, Notify, Scope, agent, haproxy};
+use spop::{Actions, FrameDecoder, Instant, Notify, Scope, agent, haproxy};
 
 /// The least CPU time that `times` runs of each take, of rounds in which both take turns.
 fn fastest(times: u32, mut small: impl FnMut(), mut large: impl FnMut()) -> [Duration; 2] {
@@ -44,30 +44,40 @@ fn a_long_string_costs_what_a_short_one_does() {
     assert!(long < short * 5, "3000 bytes: {short:?}, 4 MiB: {long:?}");
 }
 
+/// No time passes.
+const NOW: Instant = Instant::from_origin(Duration::ZERO);
+
 /// An agent's connection after the HELLOs.
 fn connected() -> agent::Connection {
-    let mut connection = agent::Connection::new(agent::Config::new());
-    let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
-    let haproxy = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Mux));
+    let mut connection = agent::Connection::new(agent::Config::new(), NOW);
+    let mut input = BytesMut::new();
+    // One to which everything may be sent at once.
+    let haproxy = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Applet));
     haproxy.hello(&mut input).unwrap();
-    assert!(matches!(connection.handle_input(&mut input, &mut out), Ok(Some(agent::Event::Connected(_)))));
+    assert!(matches!(connection.handle_input(&mut input, NOW), Ok(Some(agent::Event::Connected(_)))));
+    transmit(&mut connection);
     connection
+}
+
+fn transmit(connection: &mut agent::Connection) {
+    let sent = connection.poll_transmit(NOW).len();
+    connection.transmitted(sent);
 }
 
 /// What answers a burst of so many frames.
 fn burst(frames: u64) -> impl FnMut() {
     let burst: Vec<u8> = (0..frames).flat_map(|index| Profile::log_request().frame(index)).collect();
-    let (mut connection, mut input, mut out) = (connected(), BytesMut::new(), BytesMut::new());
+    let (mut connection, mut input) = (connected(), BytesMut::new());
     let mut actions = Actions::new();
     actions.set_var(Scope::Session, "ip_score", 42).unwrap();
     move || {
         input.extend_from_slice(&burst);
-        out.clear();
-        while let Some(event) = connection.handle_input(&mut input, &mut out).unwrap() {
-            if let agent::Event::Notify(notify) = event {
-                connection.ack(notify.id(), &actions, &mut out).unwrap();
+        while let Some(event) = connection.handle_input(&mut input, NOW).unwrap() {
+            if let agent::Event::Notify(_, ticket) = event {
+                connection.ack(ticket, &actions).unwrap();
             }
         }
+        transmit(&mut connection);
         assert!(input.is_empty());
     }
 }

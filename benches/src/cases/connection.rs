@@ -1,14 +1,18 @@
 //! A connection without a socket: a burst of NOTIFYs in, their ACKs out.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::BytesMut;
-use spop::{Actions, agent, haproxy};
+use spop::{Actions, Instant, agent, haproxy};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::{Case, Who};
 use crate::limit;
 use crate::profile::{Profile, VALUE, VARIABLE};
+
+/// No time passes.
+const NOW: Instant = Instant::from_origin(Duration::ZERO);
 
 /// Bursts of 1, 16 and 64 of each of two profiles.
 pub fn connection() -> Vec<Case> {
@@ -52,12 +56,13 @@ fn of_burst(case: Case, profile: &Profile) -> Case {
 
 /// An agent's connection after the HELLOs.
 fn connected() -> agent::Connection {
-    let mut connection = agent::Connection::new(agent::Config::new());
-    let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
+    let mut connection = agent::Connection::new(agent::Config::new(), NOW);
+    let mut input = BytesMut::new();
     let haproxy = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Mux));
     haproxy.hello(&mut input).expect("a short engine-id");
-    let event = connection.handle_input(&mut input, &mut out).expect("a good HELLO");
+    let event = connection.handle_input(&mut input, NOW).expect("a good HELLO");
     assert!(matches!(event, Some(agent::Event::Connected(_))), "no HELLO");
+    transmit(&mut connection, &mut BytesMut::new());
     connection
 }
 
@@ -73,13 +78,23 @@ fn limit_burst(burst: &[u8], input: &mut BytesMut, out: &mut BytesMut) {
 fn our_burst(connection: &mut agent::Connection, burst: &[u8], input: &mut BytesMut, out: &mut BytesMut) {
     input.extend_from_slice(black_box(burst));
     out.clear();
-    while let Some(event) = connection.handle_input(input, out).expect("good frames") {
-        let agent::Event::Notify(notify) = event else { continue };
+    while let Some(event) = connection.handle_input(input, NOW).expect("good frames") {
+        let agent::Event::Notify(_, ticket) = event else { continue };
         let mut actions = Actions::new();
         actions.set_var(VARIABLE.0, VARIABLE.1, VALUE).expect("a good name");
-        connection.ack(notify.id(), &actions, out).expect("in flight");
+        connection.ack(ticket, &actions).expect("a short answer");
     }
+    transmit(connection, out);
+    connection.input_drained();
     black_box(&*out);
+}
+
+/// Copies to `out` what the connection has to send, as a socket would.
+fn transmit(connection: &mut agent::Connection, out: &mut BytesMut) {
+    let sent = connection.poll_transmit(NOW);
+    out.extend_from_slice(sent);
+    let sent = sent.len();
+    connection.transmitted(sent);
 }
 
 #[inline(never)]

@@ -176,29 +176,17 @@ where
     fn work(&mut self, cx: &mut Context<'_>) -> Work {
         let (mut frames, mut reads) = (MAX_FRAMES, MAX_READS);
         self.poll_handlers(cx);
+        // Most often a request has come, and nothing is left of the turn before.
+        let lingering = self.connection.state() == State::Lingering;
+        let mut more = !self.input.is_empty() || self.connection.unsent() > 0 || lingering;
         loop {
-            self.take_input(cx, &mut frames);
-            if frames == 0 && self.connection.unsent() < MAX_READ {
-                // The answers to a burst leave together.
-                return Work::More;
+            if more && let Some(work) = self.respond(cx, &mut frames) {
+                return work;
             }
-            let full = self.connection.is_full();
-            self.watch_answers();
-            let sent = self.poll_send(cx);
-            self.watch_end();
-            if frames == 0 {
-                return Work::More;
-            }
-            // What was sent may have made capacity for a request that is in the input already.
-            if full && !self.connection.is_full() {
-                continue;
-            }
-            // A peer that does not read is not read from.
-            if let Sent::Part = sent {
-                return Work::Idle;
-            }
+            more = true;
             // At the cap only as much is read as shows whether the peer is still there.
-            if self.connection.is_full() && self.input.len() >= MAX_READ {
+            let full = self.connection.is_full();
+            if full && self.input.len() >= MAX_READ {
                 return Work::Idle;
             }
             if reads == 0 {
@@ -206,22 +194,37 @@ where
             }
             reads -= 1;
             match self.poll_read(cx) {
-                Poll::Pending => {
-                    if !full {
-                        self.connection.input_drained();
-                    }
-                    return Work::Idle;
-                }
-                Poll::Ready(Ok(0)) => {
-                    self.handle_eof();
-                    return Work::Idle;
-                }
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => {
-                    self.fail_io(error);
-                    return Work::Idle;
-                }
+                Poll::Ready(Ok(1..)) => continue,
+                Poll::Ready(Ok(0)) => self.handle_eof(),
+                Poll::Ready(Err(error)) => self.fail_io(error),
+                Poll::Pending if full => {}
+                Poll::Pending => self.connection.input_drained(),
             }
+            return Work::Idle;
+        }
+    }
+
+    /// Handles the input, and sends what is ready; returns what to do next if it is not to read.
+    #[inline]
+    fn respond(&mut self, cx: &mut Context<'_>, frames: &mut usize) -> Option<Work> {
+        loop {
+            self.take_input(cx, frames);
+            if *frames == 0 && self.connection.unsent() < MAX_READ {
+                // The answers to a burst leave together.
+                return Some(Work::More);
+            }
+            let full = self.connection.is_full();
+            self.watch_answers();
+            let sent = self.poll_send(cx);
+            self.watch_end();
+            return match sent {
+                _ if *frames == 0 => Some(Work::More),
+                // What was sent may have made capacity for a request that is in the input already.
+                Sent::All if full && !self.connection.is_full() => continue,
+                Sent::All => None,
+                // A peer that does not read is not read from.
+                Sent::Part => Some(Work::Idle),
+            };
         }
     }
 

@@ -17,6 +17,9 @@ use core::time::Duration;
 pub struct Instant(u64);
 
 impl Instant {
+    /// Later than any moment that comes.
+    pub(crate) const FAR_FUTURE: Self = Self(u64::MAX);
+
     /// Converts the time that has passed since the origin.
     #[inline]
     pub const fn from_origin(elapsed: Duration) -> Self {

@@ -334,7 +334,14 @@ impl<'a> Player<'a> {
         };
         let agreed = connection.agreed;
         Ok(match judge::kind(&frame)? {
-            FromAgent::Hello => Heard::Hello(frame),
+            // HAProxy from 3.1 honours a second one, which can only ask for less; up to 3.0 it ignores it.
+            FromAgent::Hello => match agreed {
+                Some(agreed) => {
+                    judge::hello(&frame, agreed.max_frame_size, false)?;
+                    return self.next_within(patience);
+                }
+                None => Heard::Hello(frame),
+            },
             FromAgent::Disconnect => {
                 let (status, notes) = judge::disconnect(&frame)?;
                 self.notes.extend(notes);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use spop_tokio::spop::agent::{Config as Limits, Connection, Event};
-use spop_tokio::spop::{FrameType, Status};
+use spop_tokio::spop::{FrameType, Instant, Status};
 use spop_tokio::{Actions, BoxError, Request, Scope, Server, service_fn};
 use testbed::check::wire::{FIN, frame, items, value};
 use testbed::{Backend, Config, Spoe, http};
@@ -84,9 +84,9 @@ pub(crate) async fn odd_status_in_check(bed: &Bed) -> Outcome {
             // All of it, so that closing is no reset.
             let length = io.read_u32().await?;
             io.read_exact(&mut vec![0; length as usize]).await?;
-            let mut out = BytesMut::new();
-            Connection::new(Limits::new()).disconnect(Status(code), "", &mut out);
-            io.write_all(&out).await?;
+            let mut connection = Connection::new(Limits::new(), Instant::default());
+            connection.disconnect(Status(code), "");
+            io.write_all(connection.poll_transmit(Instant::default())).await?;
         }
         Outcome::Ok(())
     });
@@ -217,16 +217,21 @@ impl Pipelined {
         let again = [("version", value::string("2.0")), ("max-frame-size", value::uint32(16_380))];
         let again = [&again[..], &[("capabilities", value::string(""))]].concat();
         let again = frame(FrameType::AGENT_HELLO, FIN, (0, 0), &items(&again));
-        let mut connection = Connection::new(Limits::new());
+        let now = Instant::default();
+        let mut connection = Connection::new(Limits::new(), now);
         let mut most = &self.most;
         let (mut input, mut out, mut due) = (BytesMut::new(), BytesMut::new(), Vec::new());
         loop {
-            while let Some(event) = connection.handle_input(&mut input, &mut out)? {
-                if let Event::Notify(notify) = event {
-                    due.push(notify.id());
+            while let Some(event) = connection.handle_input(&mut input, now)? {
+                if let Event::Notify(_, ticket) = event {
+                    due.push(ticket);
                 }
             }
             most.fetch_max(due.len(), Ordering::SeqCst);
+            let sent = connection.poll_transmit(now);
+            out.extend_from_slice(sent);
+            let sent = sent.len();
+            connection.transmitted(sent);
             io.write_all_buf(&mut out).await?;
             tokio::select! {
                 read = io.read_buf(&mut input) => if read? == 0 {
@@ -237,8 +242,8 @@ impl Pipelined {
                         out.extend_from_slice(&again);
                         most = &self.most_after;
                     }
-                    for id in due.drain(..) {
-                        connection.ack(id, &Actions::new(), &mut out)?;
+                    for ticket in due.drain(..) {
+                        connection.ack(ticket, &Actions::new())?;
                     }
                 }
             }

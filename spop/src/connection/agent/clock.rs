@@ -16,6 +16,9 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct Clock {
     /// The latest time that is known.
     pub(super) now: Instant,
+    /// Nothing is due before this, but for what `stalled` and flow control say. Putting a moment off, which happens with every
+    /// frame, leaves it alone: it is looked at too early then, and computed anew.
+    pub(super) bound: Instant,
     /// When the HELLO is overdue.
     pub(super) hello: Instant,
     /// When the connection is to be drained.
@@ -40,6 +43,7 @@ impl Clock {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
         Self {
             now,
+            bound: now,
             hello: now + config.hello_timeout,
             age: config.max_connection_age.map(|age| now + age),
             active: now,
@@ -56,6 +60,9 @@ impl Clock {
     #[inline]
     pub(super) fn touch(&mut self) {
         self.active = self.now;
-        self.quiet = false;
+        if self.quiet {
+            self.quiet = false;
+            self.bound = self.bound.min(self.now);
+        }
     }
 }

@@ -147,6 +147,7 @@ impl Connection {
         if self.clock.deadline.is_some() {
             self.drain();
         }
+        self.set_bound();
         Ok(Event::Connected(negotiated))
     }
 

@@ -11,21 +11,46 @@ use crate::wire::FrameType;
 use crate::{Capabilities, Instant, State, Status};
 
 impl Connection {
-    /// Returns when to call [`handle_timeout`](Self::handle_timeout), if no other call on the connection comes before.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), if no other call on the connection comes before; it may turn
+    /// out that nothing is due yet.
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transmit = self.flow.as_ref().and_then(FlowControl::retry_at);
-        self.timeouts().map(|(at, _)| at).chain(transmit).min()
+        let write = self.clock.stalled.map(|since| since + self.config.write_timeout);
+        let next = [transmit, write].into_iter().flatten().fold(self.clock.bound, Instant::min);
+        (next < Instant::FAR_FUTURE).then_some(next)
     }
 
     /// Handles the time that has passed: call it until it returns `None`.
+    #[inline]
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
         self.clock.now = now;
-        loop {
-            let (_, due) = self.timeouts().filter(|&(at, _)| at <= now).min_by_key(|&(at, _)| at)?;
-            if let Some(timeout) = self.on_due(due, now) {
-                return Some(timeout);
-            }
+        if now < self.clock.bound && self.clock.stalled.is_none() {
+            return None;
         }
+        self.handle_due(now)
+    }
+
+    #[cold]
+    fn handle_due(&mut self, now: Instant) -> Option<Timeout> {
+        let timeout = loop {
+            let due = self.timeouts().filter(|&(at, _)| at <= now).min_by_key(|&(at, _)| at);
+            let Some((_, due)) = due else { break None };
+            if let Some(timeout) = self.on_due(due, now) {
+                break Some(timeout);
+            }
+        };
+        self.set_bound();
+        timeout
+    }
+
+    /// Computes when to look next: after each change of state, which may bring a moment near.
+    pub(super) fn set_bound(&mut self) {
+        let next = self.timeouts().map(|(at, _)| at).min();
+        // Starts with an ACK that is still to come.
+        let idle = self.config.idle_timeout.filter(|_| !self.in_flight.is_empty());
+        let idle = idle.map(|idle| self.clock.now + idle);
+        self.clock.bound = next.into_iter().chain(idle).min().unwrap_or(Instant::FAR_FUTURE);
     }
 
     /// The moments that count in this state, and what each means.
@@ -145,6 +170,7 @@ impl Connection {
             }
             _ => self.drain(),
         }
+        self.set_bound();
     }
 
     /// Lets the next ACK after which none is due take the DISCONNECT with it.
@@ -160,10 +186,12 @@ impl Connection {
         match self.state {
             State::Settling if self.clock.settled.is_none() => {
                 self.clock.settled = Some(self.clock.now + SETTLE);
+                self.set_bound();
             }
             State::Closing => {
                 self.state = State::Lingering;
                 self.clock.linger = self.clock.now + LINGER;
+                self.set_bound();
             }
             _ => {}
         }
@@ -198,6 +226,7 @@ impl Connection {
         // A peer that reads slowly has as long as a drain may take.
         let latest = self.clock.deadline.unwrap_or_default().max(self.clock.now);
         self.clock.linger = latest + LINGER;
+        self.set_bound();
     }
 
     /// Ends the connection here and now.
@@ -207,6 +236,7 @@ impl Connection {
         self.flow = None;
         self.out = BytesMut::new();
         self.part = 0;
+        self.set_bound();
     }
 }
 
