@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -59,8 +59,8 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     draining: bool,
     /// Whether the sending side of the stream is shut down.
     shut: bool,
-    /// Whether answers of this server are too long for pipelining, as one of its connections found.
-    long_answers: &'c AtomicBool,
+    /// The length of the longest ACK on all connections of the server.
+    longest_ack: &'c AtomicUsize,
     /// The requests that got the fallback because the time for the drain was over.
     cut: usize,
     /// A health check, and whether it was passed.
@@ -100,16 +100,14 @@ where
         handlers: Handlers<'c, F>,
         observer: Observer<'c>,
         signal: Signal,
-        long_answers: &'c AtomicBool,
+        longest_ack: &'c AtomicUsize,
     ) -> Self {
         let clock = Clock::new();
         let now = clock.now();
         let mut agent = config.agent.clone().max_connection_age(config.max_connection_age.map(jittered));
         agent = agent.hello_timeout(config.hello_timeout).idle_timeout(config.idle_timeout);
         agent = agent.write_timeout(config.write_timeout).drain_timeout(config.drain_timeout);
-        if long_answers.load(Ordering::Relaxed) {
-            agent = agent.pipelining(false);
-        }
+        agent = agent.longest_ack(longest_ack.load(Ordering::Relaxed));
         Self {
             io,
             connection: Connection::new(agent, now),
@@ -125,7 +123,7 @@ where
             signal,
             draining: false,
             shut: false,
-            long_answers,
+            longest_ack,
             cut: 0,
             check: None,
             end: None,
@@ -214,7 +212,7 @@ where
                 return Some(Work::More);
             }
             let full = self.connection.is_full();
-            self.watch_answers();
+            self.share_longest_ack();
             let sent = self.poll_send(cx);
             self.watch_end();
             return match sent {
@@ -235,7 +233,9 @@ where
         while let Some(timeout) = self.connection.handle_timeout(self.now) {
             match timeout {
                 Timeout::Hello => self.ended(Err(Error::timeout("the peer sent no HELLO in time"))),
-                Timeout::Write => self.ended(Err(Error::timeout("the peer did not read its answers in time"))),
+                Timeout::Write => {
+                    self.ended(Err(Error::timeout("the peer did not read its answers in time")))
+                }
                 Timeout::Drain => self.cut_off(cx),
                 Timeout::Quiet => self.shrink(),
                 _ => {}
@@ -313,13 +313,15 @@ where
         }
     }
 
-    /// Tells the server's other connections if answers are too long for pipelining, and hears it from them.
+    /// Tells the server's other connections how long answers are, and hears it from them: see
+    /// [`expect_acks`](Connection::expect_acks).
     #[inline]
-    fn watch_answers(&mut self) {
-        if self.long_answers.load(Ordering::Relaxed) {
-            self.connection.stop_pipelining();
-        } else if self.connection.has_long_answers() {
-            self.long_answers.store(true, Ordering::Relaxed);
+    fn share_longest_ack(&mut self) {
+        let (ours, known) = (self.connection.longest_ack(), self.longest_ack.load(Ordering::Relaxed));
+        if ours > known {
+            self.longest_ack.fetch_max(ours, Ordering::Relaxed);
+        } else {
+            self.connection.expect_acks(known);
         }
     }
 

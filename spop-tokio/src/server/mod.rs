@@ -17,7 +17,7 @@ mod unix;
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 
 pub use config::{Failure, FailureKind};
 pub use listener::{Listener, SocketListener};
@@ -64,8 +64,8 @@ pub struct Server<S> {
     config: Config,
     /// Handlers that wait for something, of all connections.
     waiting: AtomicUsize,
-    /// Whether HAProxy is to send one request at a time on each connection, as answers are long.
-    long_answers: AtomicBool,
+    /// The length of the longest ACK on all connections.
+    longest_ack: AtomicUsize,
     limits: Limits,
     /// Looked up when it starts to serve.
     #[cfg(feature = "metrics")]
@@ -79,7 +79,7 @@ impl<S: Service> Server<S> {
             service,
             config: Config::default(),
             waiting: AtomicUsize::new(0),
-            long_answers: AtomicBool::new(false),
+            longest_ack: AtomicUsize::new(0),
             limits: Limits::default(),
             #[cfg(feature = "metrics")]
             figures: OnceLock::new(),
@@ -118,8 +118,8 @@ impl<S: Service> Server<S> {
         let config = &self.config;
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
         let observer = Observer::new(span, self.figures(), &self.limits);
-        let (signal, long) = (Signal::new(shutdown), &self.long_answers);
-        let driver = Driver::new(io, peer, config, call, handlers, observer, signal, long);
+        let signal = Signal::new(shutdown);
+        let driver = Driver::new(io, peer, config, call, handlers, observer, signal, &self.longest_ack);
         driver.run().instrument(span.clone()).await
     }
 

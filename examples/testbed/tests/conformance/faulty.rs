@@ -32,16 +32,15 @@ fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
     let mut connection = Connection::new(Config::new(), NOW);
     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
     let mut chunk = [0; 64 * 1024];
-    while connection.state() != State::Closed {
+    while !matches!(connection.state(), State::Lingering | State::Closed) {
         let read = stream.read(&mut chunk).ok()?;
         input.extend_from_slice(&chunk[..read]);
-        let end = if read == 0 {
-            connection.handle_eof(&input)
-        } else {
-            answer(&mut connection, &mut input)
-        };
-        out.extend_from_slice(connection.poll_transmit(NOW));
-        connection.transmitted(out.len());
+        let end = if read == 0 { connection.handle_eof(&input) } else { answer(&mut connection, &mut input) };
+        while let part @ [_, ..] = connection.poll_transmit(NOW) {
+            out.extend_from_slice(part);
+            let sent = part.len();
+            connection.transmitted(sent);
+        }
         let mut disconnected = false;
         while let Some(len) = out.first_chunk() {
             let frame = out.split_to(LENGTH_PREFIX + u32::from_be_bytes(*len) as usize);

@@ -20,12 +20,7 @@ where
     F: Future<Output = Result<Actions, E>>,
     E: Into<BoxError>,
 {
-    pub(super) fn answer(
-        &mut self,
-        ticket: Ticket,
-        watch: &Watch<'_>,
-        outcome: Outcome<Result<Actions, E>>,
-    ) {
+    pub(super) fn answer(&mut self, ticket: Ticket, watch: &Watch<'_>, outcome: Outcome<Result<Actions, E>>) {
         let id = ticket.id();
         let (kind, ticket, error) = match outcome {
             Outcome::Done(Ok(actions)) => match self.ack(ticket, &actions) {
@@ -66,11 +61,8 @@ where
         let kind =
             error.downcast_ref::<Unanswered>().map_or(FailureKind::Error, |unanswered| unanswered.kind);
         let fallback = self.fallback(ticket.id(), kind, Some(error));
-        let ticket = if done.is_empty() {
-            Some(ticket)
-        } else {
-            self.ack_if_it_fits(ticket, done.append(&fallback))
-        };
+        let ticket =
+            if done.is_empty() { Some(ticket) } else { self.ack_if_it_fits(ticket, done.append(&fallback)) };
         if let Some(ticket) = ticket {
             self.ack_fallback(ticket, &fallback);
         }

@@ -19,6 +19,7 @@ pub struct Config {
     pub(super) max_connection_age: Option<Duration>,
     pub(super) drain_timeout: Duration,
     pub(super) read_grace: Duration,
+    pub(super) longest_ack: usize,
 }
 
 impl Config {
@@ -36,6 +37,7 @@ impl Config {
             max_connection_age: None,
             drain_timeout: Duration::from_secs(10),
             read_grace: Duration::from_millis(5),
+            longest_ack: 0,
         }
     }
 
@@ -54,8 +56,8 @@ impl Config {
     /// be on too, as it is by default.
     ///
     /// Without it HAProxy opens a connection for every NOTIFY that finds no idle one. A connection switches it off by itself, for
-    /// HAProxy from 3.1, at the first ACK of which HAProxy could not hold 20 in its buffer: see
-    /// [`Connection::has_long_answers`](super::Connection::has_long_answers).
+    /// HAProxy from 3.1, at the first ACK of which HAProxy could not hold 20 in its buffer, of more than 819 bytes by default:
+    /// see [`longest_ack`](Self::longest_ack).
     #[must_use]
     pub const fn pipelining(mut self, enabled: bool) -> Self {
         self.capabilities = if enabled { Capabilities::PIPELINING } else { Capabilities::NONE };
@@ -142,6 +144,15 @@ impl Config {
     #[must_use]
     pub const fn read_grace(mut self, grace: Duration) -> Self {
         self.read_grace = grace;
+        self
+    }
+
+    /// The longest ACK to expect, in bytes, the length prefix included; default 0, to find out. If the buffer of a HAProxy from 3.1
+    /// (`tune.bufsize`) could not hold one to each of the 20 NOTIFYs that it lets wait on a connection, the connection does
+    /// without [`pipelining`](Self::pipelining) from its HELLO on.
+    #[must_use]
+    pub const fn longest_ack(mut self, bytes: usize) -> Self {
+        self.longest_ack = bytes;
         self
     }
 }

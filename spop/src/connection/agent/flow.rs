@@ -54,8 +54,7 @@ impl FlowControl {
     /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it need not be.
     pub(super) fn new(max_frame_size: u32, pipelining: bool, grace: Duration) -> Self {
         Self {
-            // One byte less than the buffer.
-            limit: u64::from(max_frame_size) + LENGTH_PREFIX as u64 - 1,
+            limit: Self::limit(max_frame_size),
             window: if pipelining { Self::WINDOW } else { 1 },
             grace,
             sent: 0,
@@ -84,8 +83,17 @@ impl FlowControl {
         self.narrowed = true;
     }
 
-    /// Whether an answer of `size` bytes is one that HAProxy must not have a window of unread.
-    #[inline]
+    /// The most that a HAProxy that offered `max_frame_size` may have unread: one byte less than its buffer.
+    fn limit(max_frame_size: u32) -> u64 {
+        u64::from(max_frame_size) + LENGTH_PREFIX as u64 - 1
+    }
+
+    /// Whether a HAProxy that offered `max_frame_size` must not have a window of ACKs of `size` bytes unread.
+    pub(super) fn is_too_long(size: usize, max_frame_size: u32) -> bool {
+        size as u64 * u64::from(Self::WINDOW) > Self::limit(max_frame_size)
+    }
+
+    /// Whether HAProxy must not have a window of ACKs of `size` bytes unread.
     pub(super) fn is_long(&self, size: usize) -> bool {
         size as u64 * u64::from(Self::WINDOW) > self.limit
     }

@@ -125,10 +125,16 @@ impl Connection {
             id.truncate(MAX_ENGINE_ID);
             id.shrink_to_fit();
         }
+        // HAProxy up to 3.0 announces it, unless told not to.
+        let may_be_mux = !hello.capabilities.contains(Capabilities::ASYNC);
+        let mut capabilities = hello.capabilities & self.config.capabilities;
+        if may_be_mux && FlowControl::is_too_long(self.longest_ack, hello.max_frame_size) {
+            capabilities = capabilities.without(Capabilities::PIPELINING);
+        }
         let negotiated = Negotiated {
             version: Version::V2_0,
             max_frame_size: hello.max_frame_size.min(self.config.max_frame_size),
-            capabilities: hello.capabilities & self.config.capabilities,
+            capabilities,
             engine_id: hello.engine_id,
         };
         if hello.healthcheck {
@@ -136,8 +142,6 @@ impl Connection {
         }
         agent_hello(&negotiated, negotiated.max_frame_size, negotiated.capabilities | self.fragmentation())
             .encode(&mut self.out);
-        // HAProxy up to 3.0 announces it, unless told not to.
-        let may_be_mux = !hello.capabilities.contains(Capabilities::ASYNC);
         let pipelining = negotiated.capabilities.contains(Capabilities::PIPELINING);
         self.fills_empty_acks = may_be_mux;
         self.flow =

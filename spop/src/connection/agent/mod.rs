@@ -90,7 +90,8 @@ pub struct Connection {
     /// In a drain: none is due after an ACK that was sent, or would be but for `more_input`.
     drained: bool,
     fails_health_checks: bool,
-    has_long_answers: bool,
+    /// The length of the longest ACK, written here or expected.
+    longest_ack: usize,
     /// Whether HAProxy may be an early 3.1, which takes no notice of an ACK without a payload (wire pitfall P11).
     fills_empty_acks: bool,
     /// For HAProxy from 3.1.
@@ -117,7 +118,7 @@ impl Connection {
             more_input: false,
             drained: false,
             fails_health_checks: false,
-            has_long_answers: false,
+            longest_ack: config.longest_ack,
             fills_empty_acks: false,
             flow: None,
             out: BytesMut::new(),
@@ -167,8 +168,8 @@ impl Connection {
         ack.finish_for(self.fills_empty_acks);
         self.in_flight.remove(position);
         let size = self.out.len() - start;
-        if self.flow.as_ref().is_some_and(|flow| flow.is_long(size)) {
-            self.long_answer(start);
+        if size > self.longest_ack {
+            self.longest_ack_at(start);
         }
         if self.state == State::Draining && self.in_flight.is_empty() {
             self.drained = true;
@@ -186,13 +187,27 @@ impl Connection {
         self.negotiated.as_ref().map_or(MIN_FRAME_SIZE, |negotiated| negotiated.max_frame_size) as usize - 1
     }
 
-    /// The ACK from `start` on is one of which HAProxy must not have 20 unread.
+    /// The ACK from `start` on is the longest so far. What ends pipelining, if it must end, stands in front of it.
     #[cold]
-    fn long_answer(&mut self, start: usize) {
-        self.has_long_answers = true;
+    fn longest_ack_at(&mut self, start: usize) {
         let ack = self.out.split_off(start);
-        self.stop_pipelining();
+        self.expect_acks(ack.len());
         self.out.unsplit(ack);
+    }
+
+    /// Prepares for ACKs of `bytes` bytes, the length prefix included: if the buffer of a HAProxy from 3.1 could not hold one to
+    /// each of 20 NOTIFYs, pipelining ends.
+    ///
+    /// A server that calls it with the [`longest_ack`](Self::longest_ack) of all its connections spares each the pauses of finding
+    /// out.
+    #[inline]
+    pub fn expect_acks(&mut self, bytes: usize) {
+        if bytes > self.longest_ack {
+            self.longest_ack = bytes;
+            if self.flow.as_ref().is_some_and(|flow| flow.is_long(bytes)) {
+                self.stop_pipelining();
+            }
+        }
     }
 
     /// Returns what is to be sent now, empty if nothing is: whole frames, of which the AGENT-HELLO must leave in one write, as
@@ -215,7 +230,6 @@ impl Connection {
             };
             if self.part == 0 {
                 // With one request at a time few bytes can be unread.
-                self.has_long_answers = true;
                 self.stop_pipelining();
                 return &[];
             }
@@ -269,12 +283,11 @@ impl Connection {
         self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT
     }
 
-    /// Returns whether an ACK was so long that HAProxy's buffer could not hold 20 of them, or answers had to wait for HAProxy from
-    /// 3.1 to read. Pipelining is switched off on this connection then, and better in the [`Config`] of those to come, too:
-    /// [`Config::pipelining`].
+    /// Returns the length of the longest ACK so far in bytes, the length prefix included: of those written here, and those that
+    /// [`Config::longest_ack`] and [`expect_acks`](Self::expect_acks) told of.
     #[inline]
-    pub fn has_long_answers(&self) -> bool {
-        self.has_long_answers
+    pub fn longest_ack(&self) -> usize {
+        self.longest_ack
     }
 }
 
