@@ -57,6 +57,15 @@ async fn the_decision_agent_passes() {
     assert_passes(&agent.address().unwrap());
 }
 
+/// On the protocol crate alone, with threads: nothing of `spop-tokio` is in it.
+#[tokio::test]
+async fn the_blocking_agent_passes() {
+    let mut agent = Command::new(build_example("blocking").unwrap());
+    agent.arg("127.0.0.1:0");
+    let agent = AgentProcess::start(agent, PATIENCE).await.unwrap();
+    assert_passes(&agent.address().unwrap());
+}
+
 #[test]
 fn an_agent_on_the_bare_state_machine_passes() {
     assert_passes(&faulty_agent(|frame| Some(frame.to_vec())));

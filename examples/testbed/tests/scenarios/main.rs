@@ -8,6 +8,7 @@
 
 mod arguments;
 mod bed;
+mod blocking;
 mod bodies;
 mod drain;
 mod failures;
@@ -93,6 +94,7 @@ const SCENARIOS: &[Scenario] = &scenarios![
     reputation::ip_reputation_unix,
     reputation::unix_client,
     reputation::own_config,
+    blocking::blocking,
     lifecycle::spop_check,
     lifecycle::reload_and_stop,
     drain::drain,

@@ -1,5 +1,6 @@
-//! Shows an agent at work behind a real HAProxy.
+//! Shows an agent behind a real HAProxy.
 
+mod blocking;
 mod decision;
 mod ip_reputation;
 
@@ -15,6 +16,7 @@ try.
 Usage: demo [AGENT] [--once]
 
   ip-reputation   scores clients at random (default)
+  blocking        scores clients by their address, on threads and the protocol crate alone
   decision        lets browsers in, feeds crawlers garbage, challenges who wants to log in
 
   --once          stop after the requests
@@ -27,6 +29,7 @@ struct Options {
 }
 
 enum Agent {
+    Blocking,
     IpReputation,
     Decision,
 }
@@ -38,6 +41,7 @@ async fn main() -> ExitCode {
         match argument.as_str() {
             "--once" => options.once = true,
             "ip-reputation" => agent = Agent::IpReputation,
+            "blocking" => agent = Agent::Blocking,
             "decision" => agent = Agent::Decision,
             "-h" | "--help" => {
                 println!("{USAGE}");
@@ -50,6 +54,7 @@ async fn main() -> ExitCode {
         }
     }
     let ended = match agent {
+        Agent::Blocking => blocking::run(&options).await,
         Agent::IpReputation => ip_reputation::run(&options).await,
         Agent::Decision => decision::run(&options).await,
     };
