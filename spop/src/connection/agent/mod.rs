@@ -44,10 +44,10 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 ///
 /// | state | what is legal | what ends it |
 /// |---|---|---|
-/// | [`Hello`](State::Hello) | HAPROXY-HELLO, HAPROXY-DISCONNECT | the HELLO: `Running`, in a drain `Draining`, for a health check `Closing`; `hello_timeout`: `Closing` |
-/// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Settling` with pipelining, `Closing` if it is quiet, else `Draining`; `idle_timeout`: `Closing` |
-/// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining` |
-/// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], then `Closing` |
+/// | [`Hello`](State::Hello) | HAPROXY-HELLO, HAPROXY-DISCONNECT | the HELLO: `Running`, in a drain `Draining`, for a health check `Closing`; `hello_timeout`, in a drain a second without it: `Closing` |
+/// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Closing` if it is quiet, `Settling` with pipelining and HAProxy from 3.1, else `Draining`; `idle_timeout`: `Closing` |
+/// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining`; the deadline: as in `Draining` |
+/// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], and `Closed` a second later |
 /// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second: `Closed` |
 /// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or a second since `Closing`: `Closed` |
 /// | [`Closed`](State::Closed) | nothing | |
@@ -135,7 +135,8 @@ impl Connection {
         }
     }
 
-    /// Queues the ACK to the NOTIFY of `ticket`, with `actions`. An ACK to a NOTIFY that HAProxy gave up is not sent.
+    /// Queues the ACK to the NOTIFY of `ticket`, with `actions`. An ACK to a NOTIFY that HAProxy gave up is not sent, nor is one
+    /// after the end of the connection.
     ///
     /// # Errors
     /// If the ACK would be longer than HAProxy takes. The ticket is in the error: answer with something shorter.
@@ -145,7 +146,7 @@ impl Connection {
     }
 
     /// Queues the ACK to the NOTIFY of `ticket`, which `write` writes in place: no copy is made. It is not called for a NOTIFY that
-    /// HAProxy gave up.
+    /// HAProxy gave up, nor after the end of the connection.
     ///
     /// # Errors
     /// If `write` fails. The ticket is in the error: answer with something else.
@@ -155,7 +156,8 @@ impl Connection {
         ticket: Ticket,
         write: impl FnOnce(&mut AckWriter<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), AckError> {
-        let Some(position) = self.in_flight.position(&ticket) else { return Ok(()) };
+        let position = self.in_flight.position(&ticket).filter(|_| !self.has_ended());
+        let Some(position) = position else { return Ok(()) };
         let start = self.out.len();
         let max = self.max_ack_size();
         let mut ack = AckWriter::new(ticket.id, max, &mut self.out).with_names(self.config.names);
@@ -250,17 +252,24 @@ impl Connection {
         self.negotiated.as_ref()
     }
 
-    /// Returns how many NOTIFYs wait for an ACK.
+    /// Returns how many NOTIFYs wait for an ACK; after the end of the connection, how many get none.
     #[inline]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
     /// Returns whether no input is taken until an ACK is written or sent: as many NOTIFYs wait for one as
-    /// [`Config::max_in_flight`] allows, or more than 320 KiB wait to be sent.
+    /// [`Config::max_in_flight`] allows, or more than 320 KiB wait to be sent. After the end of the connection all input is taken.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT
+        let full = self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT;
+        full && !self.has_ended()
+    }
+
+    /// Whether nothing that comes matters any more.
+    #[inline]
+    fn has_ended(&self) -> bool {
+        matches!(self.state, State::Closing | State::Lingering | State::Closed)
     }
 
     /// Returns whether an ACK was so long that HAProxy's buffer could not hold 20 of them, or answers had to wait for HAProxy from
