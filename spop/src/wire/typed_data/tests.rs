@@ -1,7 +1,7 @@
 use core::fmt::Debug;
 
 use super::*;
-use crate::error::DecodeErrorKind;
+use crate::wire::DecodeErrorKind;
 use crate::{Actions, Notify, Scope};
 
 const V6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01];
