@@ -48,8 +48,8 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 /// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Closing` if it is quiet, `Settling` with pipelining and HAProxy from 3.1, else `Draining`; `idle_timeout`: `Closing` |
 /// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining`; the deadline: as in `Draining` |
 /// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], and `Closed` a second later |
-/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second: `Closed` |
-/// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or a second since `Closing`: `Closed` |
+/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second, not counted while HAProxy has to read before it is sent more: `Closed` |
+/// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or that second: `Closed` |
 /// | [`Closed`](State::Closed) | nothing | |
 ///
 /// Anything else that comes is an error, and leads to `Closing` with the DISCONNECT that says why; HAPROXY-DISCONNECT leads there,
@@ -197,6 +197,18 @@ impl Connection {
         self.out.unsplit(ack);
     }
 
+    /// HAProxy has to read before it is sent more.
+    #[cold]
+    fn wait_for_haproxy(&mut self) {
+        // With one request at a time few bytes can be unread.
+        self.has_long_answers = true;
+        self.stop_pipelining();
+        if self.state == State::Closing {
+            // The peer is not late: it is us who wait, ten graces at most for each part.
+            self.start_closing();
+        }
+    }
+
     /// Returns what is to be sent now, empty if nothing is: whole frames, of which the AGENT-HELLO must leave in one write, as
     /// HAProxy 3.2 to 3.4 resets a connection on which it comes in parts (wire pitfall P2).
     ///
@@ -216,9 +228,7 @@ impl Connection {
                 None => self.out.len(),
             };
             if self.part == 0 {
-                // With one request at a time few bytes can be unread.
-                self.has_long_answers = true;
-                self.stop_pipelining();
+                self.wait_for_haproxy();
                 return &[];
             }
         }

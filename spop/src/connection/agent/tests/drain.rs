@@ -308,3 +308,26 @@ fn a_drain_of_a_haproxy_without_pipelining_needs_no_time_to_settle() {
     transcript.asked([1]).drain().state(State::Draining);
     transcript.ack(1, 1).agent(&["ACK 1/1", "DISCONNECT 0"]);
 }
+
+/// A frame of 16 KiB at a time, and HAProxy asks nothing meanwhile, which would show that it has read.
+#[test]
+fn the_longest_answers_to_20_notifies_all_leave_before_the_end() {
+    let ids = || (0..20).map(|index| 2 * index + 1);
+    let mut transcript = Transcript::mux(Config::new());
+    transcript.asked(ids()).drain().agent(&["HELLO 2.0 16380 fragmentation"]).wakes(SETTLE, &[]);
+    for id in ids() {
+        transcript.long_ack(id, 16_383);
+    }
+    let mut sent = Vec::new();
+    loop {
+        sent.extend(transcript.transmit());
+        if transcript.connection.state() != State::Closing {
+            break;
+        }
+        transcript.now = transcript.connection.poll_timeout().expect("an end");
+        let timeout = transcript.connection.handle_timeout(transcript.now);
+        assert_eq!(timeout, None, "after {}", sent.len());
+    }
+    assert_eq!((sent.len(), sent.last().unwrap().as_str()), (21, "DISCONNECT 0"));
+    transcript.state(State::Lingering);
+}
