@@ -134,7 +134,8 @@ fn walking_an_ack_allocates_nothing() {
     });
 }
 
-/// The first NOTIFY makes the list of those that wait and the memory for the ACKs; the input buffer becomes a shared one.
+/// The first NOTIFY makes the list of those that wait and the memory for the ACKs; the input buffer becomes a shared
+/// one.
 #[test]
 fn a_connection_that_runs_allocates_nothing_per_notify() {
     for engine in [Engine::Applet, Engine::Mux] {

@@ -1,7 +1,7 @@
 //! Both connections against each other: bytes cut anywhere, ACKs in any order, time that passes, the end at any moment.
 //!
-//! **Every NOTIFY gets exactly one ACK, with the actions meant for it, or its connection ends.** One that HAProxy gave up gets
-//! none once the agent can know.
+//! **Every NOTIFY gets exactly one ACK, with the actions meant for it, or its connection ends.** One that HAProxy gave up
+//! gets none once the agent can know.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -54,7 +54,8 @@ enum Step {
     Answer(Index),
     /// HAProxy's `timeout processing` for one of those that wait.
     Abandon(Index),
-    /// So many milliseconds pass. No number of steps takes a second, in which the agent would stop waiting for HAProxy to read.
+    /// So many milliseconds pass. All steps together take less than a second, which is how long the agent waits for
+    /// HAProxy to read the end.
     Wait(u64),
     End(End),
 }

@@ -1,3 +1,5 @@
+mod typed_data;
+
 use super::*;
 use crate::wire::LENGTH_PREFIX;
 

@@ -1,8 +1,10 @@
-use core::fmt::Debug;
+//! Values as a frame carries them.
 
-use super::*;
-use crate::wire::DecodeErrorKind;
-use crate::{Actions, Notify, Scope};
+use core::fmt::Debug;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::frame::{Actions, Notify, Scope};
+use crate::wire::*;
 
 const V6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01];
 
