@@ -331,3 +331,41 @@ fn the_longest_answers_to_20_notifies_all_leave_before_the_end() {
     assert_eq!((sent.len(), sent.last().unwrap().as_str()), (21, "DISCONNECT 0"));
     transcript.state(State::Lingering);
 }
+
+#[test]
+fn answers_do_not_put_off_the_end_of_settling() {
+    let mut transcript = Transcript::mux(Config::new());
+    transcript.asked([1, 3]).drain().agent(&["HELLO 2.0 16380 fragmentation"]);
+    transcript.after(SETTLE / 2).ack(1, 1).agent(&["ACK 1/1"]);
+    transcript.wakes(SETTLE / 2, &[]).state(State::Draining);
+}
+
+#[test]
+fn a_connection_that_settles_is_not_quiet_before_haproxy_was_told() {
+    let mut transcript = Transcript::mux(Config::new());
+    transcript.drain().wakes(SECOND, &[Timeout::Quiet]).state(State::Settling);
+    transcript.agent(&["HELLO 2.0 16380 fragmentation"]).wakes(SETTLE, &[]).state(State::Draining);
+    transcript.wakes(SECOND, &[Timeout::Quiet]).agent(&["DISCONNECT 0"]);
+}
+
+#[test]
+fn a_quiet_connection_is_not_closed_at_once_if_a_part_of_a_notify_has_come() {
+    let mut transcript = Transcript::running(Config::new());
+    transcript.haproxy(&frame(FrameType::NOTIFY, 0, id(1, 1), b"\x01m")).events(&[]);
+    transcript.wakes(SECOND, &[Timeout::Quiet]).drain().state(State::Draining).agent(&[]);
+}
+
+#[test]
+fn the_last_ack_does_not_end_a_drain_if_a_part_of_another_notify_has_come() {
+    Transcript::running(Config::new())
+        .asked([1])
+        .haproxy(&frame(FrameType::NOTIFY, 0, id(3, 1), b"\x01m"))
+        .events(&[])
+        .drain()
+        .ack(1, 1)
+        .agent(&["ACK 1/1"])
+        .haproxy(&frame(FrameType::UNSET, FIN, id(3, 1), b"\0"))
+        .events(&["NOTIFY 3/1"])
+        .ack(3, 1)
+        .agent(&["ACK 3/1", "DISCONNECT 0"]);
+}

@@ -304,3 +304,17 @@ fn haproxy_up_to_3_0_gets_everything_at_once() {
         assert!(!transcript.connection.has_long_answers());
     }
 }
+
+/// HAProxy's buffer has 16,384 bytes.
+#[test]
+fn what_is_unread_is_a_byte_less_than_haproxys_buffer_at_most() {
+    for (last, sent) in [(411, 21), (412, 20)] {
+        let mut transcript = Transcript::mux(Config::new());
+        transcript.asked(ids(21));
+        for id in ids(19) {
+            transcript.long_ack(id, 819);
+        }
+        transcript.long_ack(39, 411).long_ack(41, last);
+        assert_eq!(transcript.transmit().len(), sent, "{} bytes", 19 * 819 + 411 + last);
+    }
+}
