@@ -225,7 +225,7 @@ impl Agent {
                     self.take(event);
                 }
                 Ok(None) => {
-                    assert!(!self.has_ended() || self.input.is_empty(), "input is kept after the end");
+                    assert!(!ended || self.input.is_empty(), "input is kept after the end");
                     return;
                 }
                 Err(error) => {
