@@ -54,7 +54,7 @@ fn connected() -> agent::Connection {
     // One to which everything may be sent at once.
     let haproxy = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Applet));
     haproxy.hello(&mut input).unwrap();
-    assert!(matches!(connection.handle_input(&mut input, NOW), Ok(Some(agent::Event::Connected(_)))));
+    assert!(matches!(connection.handle_input(&mut input, NOW), Some(agent::Event::Connected(_))));
     transmit(&mut connection);
     connection
 }
@@ -72,7 +72,7 @@ fn burst(frames: u64) -> impl FnMut() {
     actions.set_var(Scope::Session, "ip_score", 42).unwrap();
     move || {
         input.extend_from_slice(&burst);
-        while let Some(event) = connection.handle_input(&mut input, NOW).unwrap() {
+        while let Some(event) = connection.handle_input(&mut input, NOW) {
             if let agent::Event::Notify(_, ticket) = event {
                 connection.ack(ticket, &actions).unwrap();
             }

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use spop::haproxy::{Config, Connection, Engine, Event};
 use spop::{
-    AgentHello, Capabilities, Disconnect, EncodeError, Flags, Frame, LENGTH_PREFIX, NotifyId, Phase, Status,
+    AgentHello, Capabilities, Disconnect, EncodeError, Flags, Frame, LENGTH_PREFIX, NotifyId, State, Status,
     UsageError, Version,
 };
 use spop_fuzz::{raw_frame, show, take_frames, walk_ack};
@@ -65,7 +65,7 @@ fuzz_target!(|input: Input<'_>| {
     let mut haproxy = Haproxy::new(&input.config);
     haproxy.check();
     for operation in &input.operations {
-        let closed = haproxy.connection.phase() == Phase::Closed;
+        let closed = haproxy.connection.state() == State::Closed;
         haproxy.run(operation);
         assert!(!closed || haproxy.out.is_empty(), "written after the end");
         haproxy.check();
@@ -81,8 +81,8 @@ struct Haproxy {
     sent: Vec<NotifyId>,
     /// The first part came out, and the last one did not.
     in_parts: Option<NotifyId>,
-    said_goodbye: bool,
-    /// What the goodbye must say.
+    said_disconnect: bool,
+    /// What the DISCONNECT must say.
     failed: Option<Status>,
 }
 
@@ -103,7 +103,7 @@ impl Haproxy {
             waiting: Vec::new(),
             sent: Vec::new(),
             in_parts: None,
-            said_goodbye: false,
+            said_disconnect: false,
             failed: None,
         }
     }
@@ -143,7 +143,7 @@ impl Haproxy {
             Operation::Disconnect { code } => self.connection.disconnect(Status(code), &mut self.out),
             Operation::Eof => {
                 let _ = self.connection.handle_eof(&self.input);
-                assert_eq!(self.connection.phase(), Phase::Closed);
+                assert_eq!(self.connection.state(), State::Closed);
             }
         }
     }
@@ -161,7 +161,7 @@ impl Haproxy {
     fn receive(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         for _ in 0..=self.input.len() / 11 + 2 {
-            let closed = self.connection.phase() == Phase::Closed;
+            let closed = self.connection.state() == State::Closed;
             match self.connection.handle_input(&mut self.input, &mut self.out) {
                 Ok(Some(event)) => {
                     assert!(!closed, "{event:?} after the end");
@@ -171,7 +171,7 @@ impl Haproxy {
                 Err(error) => {
                     assert!(!closed, "{error} after the end");
                     show(format_args!("{error} {error:?} {}", error.status()));
-                    assert_eq!(self.connection.phase(), Phase::Closed);
+                    assert_eq!(self.connection.state(), State::Closed);
                     self.failed = Some(error.status());
                 }
             }
@@ -191,20 +191,20 @@ impl Haproxy {
                 assert!(!self.waiting.contains(&ack.id()));
             }
             Event::HealthCheckPassed(_) | Event::Disconnected(_) => {
-                assert_eq!(self.connection.phase(), Phase::Closed);
+                assert_eq!(self.connection.state(), State::Closed);
             }
             other => show(format_args!("{other:?}")),
         }
     }
 
     fn notify(&mut self, len: usize, finish: bool) {
-        let (before, window, phase) = (self.out.clone(), self.connection.window(), self.connection.phase());
+        let (before, window, state) = (self.out.clone(), self.connection.window(), self.connection.state());
         let mut writer = match self.connection.notify(&mut self.out) {
             Ok(writer) => writer,
-            Err(UsageError::WindowFull) => return assert_eq!((window, phase), (0, Phase::Running)),
+            Err(UsageError::WindowFull) => return assert_eq!((window, state), (0, State::Running)),
             Err(error) => {
-                assert_ne!(phase, Phase::Running, "{error}");
-                return assert_eq!(error, UsageError::WrongPhase(phase));
+                assert_ne!(state, State::Running, "{error}");
+                return assert_eq!(error, UsageError::WrongState(state));
             }
         };
         writer.message("m").expect("it fits");
@@ -228,10 +228,10 @@ impl Haproxy {
         assert_eq!(self.connection.in_flight(), self.waiting.len());
         let negotiated = self.connection.negotiated().map(|negotiated| negotiated.max_frame_size as usize);
         for frame in take_frames(&mut self.out) {
-            assert!(!self.said_goodbye, "{frame:?} after the DISCONNECT");
+            assert!(!self.said_disconnect, "{frame:?} after the DISCONNECT");
             self.came_out(&frame, negotiated);
         }
-        assert!(self.failed.is_none() || self.said_goodbye, "an error that the agent is not told");
+        assert!(self.failed.is_none() || self.said_disconnect, "an error that the agent is not told");
         assert!(self.sent.is_empty() && self.in_parts.is_none(), "a NOTIFY that did not come out whole");
     }
 
@@ -239,7 +239,7 @@ impl Haproxy {
         match frame {
             Frame::HaproxyHello(_) => return,
             Frame::HaproxyDisconnect(disconnect) => {
-                self.said_goodbye = true;
+                self.said_disconnect = true;
                 return assert!(
                     self.failed.is_none_or(|status| status == disconnect.status),
                     "{disconnect:?}"

@@ -62,7 +62,7 @@ impl Agent {
     /// What HAProxy does next; `None` when it closes. Answers to HELLO and DISCONNECT are sent.
     async fn event(&mut self) -> Option<Event> {
         loop {
-            let event = self.connection.handle_input(&mut self.input, NOW).unwrap();
+            let event = self.connection.handle_input(&mut self.input, NOW);
             self.transmit().await;
             if event.is_some() {
                 return event;

@@ -6,18 +6,18 @@
 //! ```text
 //!   bytes from the peer                                        bytes to the peer
 //!         |                                                           ^
-//!         v                                                           | appended
+//!         v                                                           |
 //!   FrameDecoder ---> RawFrame ---> Notify ----+          +---- AckWriter <--- Actions
 //!   length, limit     header        checked,   |          |
 //!                        |          borrowed   v          |
 //!                        |                  your code ----+
 //!                        v
 //!          agent::Connection   or its mirror   haproxy::Connection
-//!          HELLO, ids in flight, fragments, DISCONNECT: what may come when
+//!          HELLO, tickets, fragments, flow control, timeouts, DISCONNECT: what may come when
 //! ```
 //!
 //! - [`agent::Connection`] and [`haproxy::Connection`] are the two sides of a connection as state machines. They own no
-//!   socket, no clock and no buffer. For a server that drives one, see the crate `spop-tokio`.
+//!   socket and no clock. For a server that drives one, see the crate `spop-tokio`.
 //! - [`Notify`] and [`Ack`] are views over the bytes they came in: checked once, whole, then walked without failing,
 //!   allocating or copying. [`TypedData`] is one value, [`Text`] bytes that are meant as text, [`http::Headers`] the headers
 //!   of a request.
@@ -54,59 +54,134 @@
 //!
 //! # Drive a connection
 //!
+//! By the steps on [`agent::Connection`], with a thread for each connection, for an agent that answers at once and is
+//! never asked to stop:
+//!
 //! ```
 //! use bytes::BytesMut;
 //! use spop::agent::{Config, Connection, Event};
-//! use spop::{Actions, Phase};
-//! use std::io::{Read, Write};
+//! use spop::{Actions, Instant, State};
+//! use std::error::Error;
+//! use std::io::{ErrorKind, Read, Write};
+//! use std::net::{Shutdown, TcpStream};
+//! use std::time::Duration;
 //!
-//! fn serve(mut stream: impl Read + Write) -> Result<(), Box<dyn std::error::Error>> {
-//!     let mut connection = Connection::new(Config::new());
-//!     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
-//!     let mut chunk = [0; 4096];
-//!     while connection.phase() != Phase::Closed {
-//!         let read = stream.read(&mut chunk)?;
-//!         if read == 0 {
-//!             connection.handle_eof(&input)?;
-//!         }
-//!         input.extend_from_slice(&chunk[..read]);
-//!         while let Some(event) = connection.handle_input(&mut input, &mut out)? {
-//!             match event {
-//!                 Event::Notify(notify) => connection.ack(notify.id(), &Actions::new(), &mut out)?,
-//!                 Event::Malformed(id, _) => connection.ack(id, &Actions::new(), &mut out)?,
-//!                 _ => {}
+//! fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
+//!     let start = std::time::Instant::now();
+//!     let now = || Instant::from_origin(start.elapsed());
+//!     let mut connection = Connection::new(Config::new(), now());
+//!     let (mut input, mut chunk, mut received) = (BytesMut::new(), [0; 4096], 0);
+//!     loop {
+//!         while let Some(event) = connection.handle_input(&mut input, now()) {
+//!             if let Event::Notify(_, ticket) | Event::Malformed(_, ticket) = event {
+//!                 connection.ack(ticket, &Actions::new())?;
 //!             }
 //!         }
-//!         stream.write_all(&out)?;
-//!         out.clear();
+//!         let full = connection.is_full();
+//!         if received < chunk.len() && !full {
+//!             connection.input_drained();
+//!         }
+//!         send(&mut stream, &mut connection, now)?;
+//!         match connection.state() {
+//!             State::Closed => return Ok(()),
+//!             // It may be closed at the other end already.
+//!             State::Lingering => drop(stream.shutdown(Shutdown::Write)),
+//!             _ => {}
+//!         }
+//!         received = 0;
+//!         if connection.is_full() {
+//!             std::thread::sleep(wait(&connection, now()).unwrap_or_default());
+//!         } else if !full {
+//!             stream.set_read_timeout(wait(&connection, now()))?;
+//!             match stream.read(&mut chunk) {
+//!                 Ok(0) => connection.handle_eof(&input)?,
+//!                 // HAProxy ends idle connections like that.
+//!                 Err(error) if error.kind() == ErrorKind::ConnectionReset => connection.handle_eof(b"")?,
+//!                 Ok(len) => received = len,
+//!                 Err(error) if is_timeout(&error) => {}
+//!                 Err(error) => return Err(error.into()),
+//!             }
+//!             input.extend_from_slice(&chunk[..received]);
+//!         }
+//!         while connection.handle_timeout(now()).is_some() {}
+//!     }
+//! }
+//!
+//! fn send(
+//!     stream: &mut TcpStream,
+//!     connection: &mut Connection,
+//!     now: impl Fn() -> Instant,
+//! ) -> Result<(), Box<dyn Error>> {
+//!     while !connection.poll_transmit(now()).is_empty() {
+//!         stream.set_write_timeout(wait(connection, now()))?;
+//!         match stream.write(connection.poll_transmit(now())) {
+//!             Ok(len) => connection.transmitted(len),
+//!             Err(error) if is_timeout(&error) => while connection.handle_timeout(now()).is_some() {},
+//!             Err(error) => return Err(error.into()),
+//!         }
 //!     }
 //!     Ok(())
 //! }
-//! # serve(std::io::Cursor::new(vec![])).unwrap();
+//!
+//! /// How long nothing need be done: `None` for ever. A socket takes no 0.
+//! fn wait(connection: &Connection, now: Instant) -> Option<Duration> {
+//!     let wait = connection.poll_timeout()?.saturating_duration_since(now);
+//!     Some(wait.max(Duration::from_millis(1)))
+//! }
+//!
+//! fn is_timeout(error: &std::io::Error) -> bool {
+//!     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+//! }
+//! # use spop::haproxy;
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+//! # let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+//! # let agent = std::thread::spawn(move || serve(listener.accept().unwrap().0).map_err(|error| error.to_string()));
+//! # let mut peer = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Mux));
+//! # let (mut input, mut out, mut asked, mut chunk) = (BytesMut::new(), BytesMut::new(), 0, [0; 4096]);
+//! # peer.hello(&mut out).unwrap();
+//! # loop {
+//! #     stream.write_all(&out.split()).unwrap();
+//! #     let len = stream.read(&mut chunk).unwrap();
+//! #     input.extend_from_slice(&chunk[..len]);
+//! #     match peer.handle_input(&mut input, &mut out).unwrap() {
+//! #         Some(haproxy::Event::Connected(_) | haproxy::Event::Ack(_)) if asked < 3 => {
+//! #             peer.notify(&mut out).unwrap().finish();
+//! #             asked += 1;
+//! #         }
+//! #         Some(haproxy::Event::Ack(_)) => peer.disconnect(spop::Status::NORMAL, &mut out),
+//! #         Some(haproxy::Event::Disconnected(_)) => break,
+//! #         other => assert!(other.is_none() && len > 0, "{other:?}"),
+//! #     }
+//! # }
+//! # drop(stream);
+//! # agent.join().unwrap().unwrap();
 //! ```
 //!
 //! # Play HAProxy
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use spop::{agent, haproxy};
+//! use spop::{Instant, agent, haproxy};
 //!
+//! let now = Instant::default();
 //! let mut haproxy = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Mux));
-//! let mut agent = agent::Connection::new(agent::Config::new());
+//! let mut agent = agent::Connection::new(agent::Config::new(), now);
 //! let (mut to_agent, mut to_haproxy) = (BytesMut::new(), BytesMut::new());
 //!
 //! haproxy.hello(&mut to_agent)?;
-//! let event = agent.handle_input(&mut to_agent, &mut to_haproxy)?;
+//! let event = agent.handle_input(&mut to_agent, now);
 //! assert!(matches!(event, Some(agent::Event::Connected(_))));
+//! to_haproxy.extend_from_slice(agent.poll_transmit(now));
+//! agent.transmitted(to_haproxy.len());
 //! let event = haproxy.handle_input(&mut to_haproxy, &mut to_agent)?;
 //! assert!(matches!(event, Some(haproxy::Event::Connected(_))));
 //!
 //! let mut notify = haproxy.notify(&mut to_agent)?;
 //! notify.message("check-client-ip")?.arg("ip", std::net::Ipv4Addr::LOCALHOST)?;
 //! let id = notify.finish();
-//! let event = agent.handle_input(&mut to_agent, &mut to_haproxy)?;
-//! let Some(agent::Event::Notify(notify)) = event else { panic!("no NOTIFY") };
-//! assert_eq!(notify.id(), id);
+//! let event = agent.handle_input(&mut to_agent, now);
+//! let Some(agent::Event::Notify(notify, ticket)) = event else { panic!("no NOTIFY") };
+//! assert_eq!((notify.id(), ticket.id()), (id, id));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

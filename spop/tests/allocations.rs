@@ -2,12 +2,13 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use spop::agent::{Config, Connection, Event};
 use spop::haproxy::{self, Engine};
 use spop::http::Headers;
-use spop::{Ack, AckWriter, Actions, LENGTH_PREFIX, Notify, NotifyId, NotifyWriter, Scope};
+use spop::{Ack, AckWriter, Actions, Instant, LENGTH_PREFIX, Notify, NotifyId, NotifyWriter, Scope};
 
 const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
 
@@ -28,15 +29,26 @@ fn notify() -> BytesMut {
     out
 }
 
-/// An agent's connection after the HELLOs, its input, and its output with room for some ACKs.
-fn connected() -> (Connection, BytesMut, BytesMut) {
-    let (mut connection, mut input) = (Connection::new(Config::new()), BytesMut::new());
-    let mut out = BytesMut::with_capacity(1024);
-    haproxy::Connection::new(haproxy::Config::new(Engine::Mux)).hello(&mut input).unwrap();
-    let event = connection.handle_input(&mut input, &mut out);
-    assert!(matches!(event, Ok(Some(Event::Connected(_)))), "{event:?}");
-    out.clear();
-    (connection, input, out)
+/// An agent's connection after the HELLOs, and its input.
+fn connected(engine: Engine) -> (Connection, BytesMut) {
+    let now = Instant::default();
+    let (mut connection, mut input) = (Connection::new(Config::new(), now), BytesMut::new());
+    haproxy::Connection::new(haproxy::Config::new(engine)).hello(&mut input).unwrap();
+    let event = connection.handle_input(&mut input, now);
+    assert!(matches!(event, Some(Event::Connected(_))), "{event:?}");
+    transmit(&mut connection, now);
+    (connection, input)
+}
+
+/// The socket takes all that may be sent.
+fn transmit(connection: &mut Connection, now: Instant) {
+    loop {
+        let len = connection.poll_transmit(now).len();
+        if len == 0 {
+            return;
+        }
+        connection.transmitted(len);
+    }
 }
 
 #[test]
@@ -122,28 +134,35 @@ fn walking_an_ack_allocates_nothing() {
     });
 }
 
-/// The first NOTIFY makes the list of those that wait; the input buffer becomes a shared one.
+/// The first NOTIFY makes the list of those that wait and the memory for the ACKs; the input buffer becomes a shared
+/// one.
 #[test]
 fn a_connection_that_runs_allocates_nothing_per_notify() {
-    let (mut connection, mut input, mut out) = connected();
-    let one = notify();
-    for _ in 0..100 {
-        input.extend_from_slice(&one);
-    }
-    for index in 0..100 {
-        let mut work = || {
-            let event = connection.handle_input(&mut input, &mut out).unwrap();
-            let Some(Event::Notify(notify)) = event else { panic!("{event:?}") };
-            let ip: IpAddr = notify.message("check-client-ip").unwrap().get("ip").unwrap();
-            let mut actions = Actions::new();
-            actions.set_var(Scope::Session, "ip_score", if ip.is_loopback() { 0 } else { 42 }).unwrap();
-            connection.ack(notify.id(), &actions, &mut out).unwrap();
-            out.clear();
-        };
-        if index == 0 {
-            work();
-        } else {
-            assert_allocates(0, work);
+    for engine in [Engine::Applet, Engine::Mux] {
+        let (mut connection, mut input) = connected(engine);
+        let one = notify();
+        for _ in 0..100 {
+            input.extend_from_slice(&one);
+        }
+        for index in 0..100 {
+            let now = Instant::default() + Duration::from_millis(index);
+            let mut work = || {
+                let event = connection.handle_input(&mut input, now);
+                let Some(Event::Notify(notify, ticket)) = event else { panic!("{event:?}") };
+                let ip: IpAddr = notify.message("check-client-ip").unwrap().get("ip").unwrap();
+                let mut actions = Actions::new();
+                actions.set_var(Scope::Session, "ip_score", if ip.is_loopback() { 0 } else { 42 }).unwrap();
+                connection.ack(ticket, &actions).unwrap();
+                transmit(&mut connection, now);
+                connection.input_drained();
+                black_box(connection.poll_timeout());
+                assert_eq!(connection.handle_timeout(now), None);
+            };
+            if index == 0 {
+                work();
+            } else {
+                assert_allocates(0, work);
+            }
         }
     }
 }

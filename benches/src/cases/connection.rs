@@ -60,7 +60,7 @@ fn connected() -> agent::Connection {
     let mut input = BytesMut::new();
     let haproxy = haproxy::Connection::new(haproxy::Config::new(haproxy::Engine::Mux));
     haproxy.hello(&mut input).expect("a short engine-id");
-    let event = connection.handle_input(&mut input, NOW).expect("a good HELLO");
+    let event = connection.handle_input(&mut input, NOW);
     assert!(matches!(event, Some(agent::Event::Connected(_))), "no HELLO");
     transmit(&mut connection, &mut BytesMut::new());
     connection
@@ -78,7 +78,7 @@ fn limit_burst(burst: &[u8], input: &mut BytesMut, out: &mut BytesMut) {
 fn our_burst(connection: &mut agent::Connection, burst: &[u8], input: &mut BytesMut, out: &mut BytesMut) {
     input.extend_from_slice(black_box(burst));
     out.clear();
-    while let Some(event) = connection.handle_input(input, NOW).expect("good frames") {
+    while let Some(event) = connection.handle_input(input, NOW) {
         let agent::Event::Notify(_, ticket) = event else { continue };
         let mut actions = Actions::new();
         actions.set_var(VARIABLE.0, VARIABLE.1, VALUE).expect("a good name");

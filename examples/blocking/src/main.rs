@@ -96,9 +96,7 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
             Ok(0) => connection.handle_eof(&input).map_err(io::Error::other)?,
             Ok(read) => {
                 input.extend_from_slice(&chunk[..read]);
-                while let Some(event) =
-                    connection.handle_input(&mut input, now()).map_err(io::Error::other)?
-                {
+                while let Some(event) = connection.handle_input(&mut input, now()) {
                     respond(&mut connection, event);
                 }
                 if read < chunk.len() {
@@ -125,6 +123,7 @@ fn respond(connection: &mut Connection, event: Event) {
             (ticket, check_client_ip(&notify).unwrap_or_else(|_| failure("error")))
         }
         Event::Malformed(_, ticket) => (ticket, failure("malformed")),
+        Event::Failed(error) => return eprintln!("connection failed: {error}"),
         _ => return,
     };
     if let Err(too_long) = connection.ack(ticket, &actions) {

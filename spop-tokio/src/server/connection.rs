@@ -268,11 +268,8 @@ where
             self.connection.fail_health_checks();
         }
         while *frames > 0 {
-            match self.connection.handle_input(&mut self.input, self.now) {
-                Ok(Some(event)) => self.on_event(event, cx),
-                Ok(None) => return,
-                Err(error) => return self.ended(Err(error.into())),
-            }
+            let Some(event) = self.connection.handle_input(&mut self.input, self.now) else { return };
+            self.on_event(event, cx);
             *frames -= 1;
         }
     }
@@ -309,6 +306,7 @@ where
                 self.observer.checked(passed);
             }
             Event::Disconnected(disconnect) => self.observer.disconnected(disconnect.status),
+            Event::Failed(error) => self.ended(Err(error.into())),
             _ => {}
         }
     }

@@ -310,12 +310,12 @@ mod tests {
         let mut agent = Connection::new(agent::Config::new(), START);
         let (mut to_agent, mut to_haproxy) = (BytesMut::new(), BytesMut::new());
         haproxy.hello(&mut to_agent).unwrap();
-        agent.handle_input(&mut to_agent, START).unwrap();
+        agent.handle_input(&mut to_agent, START);
         to_haproxy.extend_from_slice(agent.poll_transmit(START));
         haproxy.handle_input(&mut to_haproxy, &mut to_agent).unwrap();
         loop {
             haproxy.notify(&mut to_agent).unwrap().finish();
-            match agent.handle_input(&mut to_agent, START).unwrap() {
+            match agent.handle_input(&mut to_agent, START) {
                 Some(Event::Notify(_, ticket)) if ticket.id() == id => return ticket,
                 Some(Event::Notify(..)) => {}
                 other => panic!("{other:?}"),

@@ -117,3 +117,31 @@ impl fmt::Display for ArgError {
 }
 
 impl core::error::Error for ArgError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_an_answer_say_what_haproxy_takes() {
+        for (error, text) in [
+            (
+                EncodeError::FrameTooBig { max: 300 },
+                "frame would be longer than the 300 bytes the peer accepts",
+            ),
+            (
+                EncodeError::NameTooLong { len: 60, max: 53 },
+                "variable name of 60 bytes, at most 53 here: HAProxy drops scope.prefix.name past 63 bytes",
+            ),
+            (
+                EncodeError::NameByte(b'-'),
+                "variable name has the byte '-': HAProxy drops all but A-Z a-z 0-9 _ .",
+            ),
+            (EncodeError::EmptyMessageName, "message without a name"),
+            (EncodeError::TooManyArgs, "message with more than 255 arguments"),
+            (EncodeError::ArgWithoutMessage, "argument before the first message"),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

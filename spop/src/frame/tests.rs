@@ -1,5 +1,7 @@
+mod typed_data;
+
 use super::*;
-use crate::TypedData;
+use crate::wire::LENGTH_PREFIX;
 
 /// A frame without its length prefix; ids are bytes, as they are below 240.
 pub(super) fn frame(frame_type: FrameType, flags: u32, ids: [u8; 2], payload: &[u8]) -> Vec<u8> {

@@ -192,3 +192,38 @@ impl fmt::Display for ArgErrorKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_a_frame_say_what_and_where() {
+        for (kind, text) in [
+            (DecodeErrorKind::Truncated, "the frame ends in the middle of an item"),
+            (DecodeErrorKind::VarintTooLong, "integer of more than 10 bytes"),
+            (DecodeErrorKind::VarintOverflow, "integer past 64 bits"),
+            (DecodeErrorKind::ReservedType(12), "value of reserved type 12"),
+            (DecodeErrorKind::EmptyMessageName, "message without a name"),
+            (DecodeErrorKind::WrongType(FrameType::ACK), "unexpected frame type ACK"),
+            (DecodeErrorKind::ItemType("version"), "version has the wrong type"),
+            (DecodeErrorKind::BadVersion, "version is not MAJOR.MINOR"),
+            (DecodeErrorKind::UnknownAction(3), "action of unknown type 3"),
+            (DecodeErrorKind::ActionArgs(4), "action with 4 arguments"),
+            (DecodeErrorKind::UnknownScope(5), "variable of unknown scope 5"),
+            (DecodeErrorKind::FragmentsTooBig, "the fragments of a NOTIFY are more than allowed"),
+        ] {
+            let error = DecodeError::new(kind, 11);
+            assert_eq!(error.to_string(), format!("{text} (at byte 11 of the frame)"));
+        }
+    }
+
+    #[test]
+    fn a_frame_too_big_says_what_to_raise() {
+        let text = DecodeErrorKind::FrameTooBig { len: 20_000, max: 16_380 }.to_string();
+        assert_eq!(
+            text,
+            "frame of 20000 bytes, 16380 allowed: raise max-frame-size if the peer does speak SPOP"
+        );
+    }
+}

@@ -1,12 +1,13 @@
 //! Every connection of every scenario again, with this crate as the agent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::BytesMut;
-use spop::agent::{Config, Connection, Event};
+use spop::agent::{Config, Connection, Event, Ticket};
 use spop::{
-    Ack, Actions, AgentHello, DecodeErrorKind, Disconnect, Frame, FrameDecoder, FrameType, Notify, NotifyId,
-    OwnedTypedData, Phase, Status, UsageError,
+    Ack, Actions, AgentHello, DecodeErrorKind, Disconnect, Frame, FrameDecoder, FrameType, Instant, Notify,
+    NotifyId, OwnedTypedData, State, Status,
 };
 
 use crate::corpus::{Captured, Content, SCENARIOS, Scenario};
@@ -23,27 +24,31 @@ enum Noticed {
     /// Id, length of the payload, and the messages.
     Notify(NotifyId, usize, Vec<Message>),
     Malformed(NotifyId, DecodeErrorKind),
-    Aborted(NotifyId),
+    GivenUp(NotifyId),
     Disconnected(Status),
     Other(String),
 }
 
 impl Noticed {
-    fn new(event: Event) -> Self {
+    /// What `event` is, and the right to answer it if it is a NOTIFY.
+    fn new(event: Event) -> (Self, Option<Ticket>) {
         match event {
             Event::Connected(negotiated) => {
-                Self::Connected { max_frame_size: negotiated.max_frame_size, engine_id: negotiated.engine_id }
+                let (max_frame_size, engine_id) = (negotiated.max_frame_size, negotiated.engine_id);
+                (Self::Connected { max_frame_size, engine_id }, None)
             }
-            Event::HealthCheck => Self::HealthCheck,
-            Event::Notify(notify) => Self::Notify(notify.id(), payload_len(&notify), messages_of(&notify)),
-            Event::Malformed(id, error) => Self::Malformed(id, error.kind()),
-            Event::Aborted(id) => Self::Aborted(id),
-            Event::Disconnected(disconnect) => Self::Disconnected(disconnect.status),
-            other => Self::Other(format!("{other:?}")),
+            Event::HealthCheck { passed: true } => (Self::HealthCheck, None),
+            Event::Notify(notify, ticket) => {
+                (Self::Notify(notify.id(), payload_len(&notify), messages_of(&notify)), Some(ticket))
+            }
+            Event::Malformed(error, ticket) => (Self::Malformed(ticket.id(), error.kind()), Some(ticket)),
+            Event::GivenUp(id) => (Self::GivenUp(id), None),
+            Event::Disconnected(disconnect) => (Self::Disconnected(disconnect.status), None),
+            other => (Self::Other(format!("{other:?}")), None),
         }
     }
 
-    /// The NOTIFY that waits for an ACK now.
+    /// The NOTIFY that is due an ACK.
     fn waits(&self) -> Option<NotifyId> {
         match self {
             Self::Notify(id, ..) | Self::Malformed(id, _) => Some(*id),
@@ -97,10 +102,9 @@ fn expected(scenario: &Scenario, captured: &Captured) -> Option<Noticed> {
             let whole =
                 scenario.reassembled.iter().find(|whole| whole.files.last() == Some(&captured.file))?;
             assert_eq!((whole.conn, whole.id), (captured.conn, id), "{}", captured.at);
-            match &whole.messages {
-                Some(messages) => Noticed::Notify(id, whole.payload_len, messages.clone()),
-                None => Noticed::Aborted(id),
-            }
+            // Of one that HAProxy gives up before its last fragment nothing is told.
+            let messages = whole.messages.as_ref()?;
+            Noticed::Notify(id, whole.payload_len, messages.clone())
         }
         Content::Actions(_) => panic!("{}: an ACK from HAProxy", captured.at),
     })
@@ -137,28 +141,48 @@ fn uint32(items: &[(String, OwnedTypedData)], name: &str) -> Option<u32> {
 struct Agent {
     connection: Connection,
     input: BytesMut,
+    /// What it sent.
     out: BytesMut,
     noticed: Vec<Noticed>,
 }
 
+/// No time passes.
+const NOW: Instant = Instant::from_origin(Duration::ZERO);
+
 impl Agent {
     fn new() -> Self {
-        let connection = Connection::new(Config::new());
+        let connection = Connection::new(Config::new(), NOW);
         Self { connection, input: BytesMut::new(), out: BytesMut::new(), noticed: Vec::new() }
     }
 
     fn receive(&mut self, bytes: &[u8], at: &str) {
         self.input.extend_from_slice(bytes);
         loop {
-            let event = self.connection.handle_input(&mut self.input, &mut self.out);
-            let Some(event) = event.unwrap_or_else(|error| panic!("{at}: {error}")) else { break };
-            let noticed = Noticed::new(event);
-            if let Some(id) = noticed.waits() {
-                let acked = self.connection.ack(id, &Actions::new(), &mut self.out);
+            let Some(event) = self.connection.handle_input(&mut self.input, NOW) else { break };
+            if let Event::Failed(error) = event {
+                panic!("{at}: {error}");
+            }
+            let (noticed, ticket) = Noticed::new(event);
+            if let Some(ticket) = ticket {
+                let acked = self.connection.ack(ticket, &Actions::new());
                 acked.unwrap_or_else(|error| panic!("{at}: {error}"));
             }
             self.noticed.push(noticed);
+            transmit(&mut self.connection, &mut self.out);
         }
+    }
+}
+
+/// The socket takes all that may be sent.
+fn transmit(connection: &mut Connection, out: &mut BytesMut) {
+    loop {
+        let part = connection.poll_transmit(NOW);
+        if part.is_empty() {
+            return;
+        }
+        out.extend_from_slice(part);
+        let len = part.len();
+        connection.transmitted(len);
     }
 }
 
@@ -199,22 +223,23 @@ fn single_bytes_give_the_same_events_and_answers_as_one_chunk() {
 }
 
 #[test]
-fn fragments_come_out_as_one_notify_or_as_aborted() {
+fn fragments_come_out_as_one_notify_or_are_given_up() {
     let whole = || SCENARIOS.iter().flat_map(|scenario| &scenario.reassembled);
     let in_parts = |noticed: &&Noticed| match noticed {
         Noticed::Notify(id, len, messages) => whole().any(|whole| {
             (whole.id, whole.payload_len, whole.messages.as_ref()) == (*id, *len, Some(messages))
         }),
-        Noticed::Aborted(_) => true,
         _ => false,
     };
+    let given_up = whole().filter(|whole| whole.messages.is_none()).count();
     let mut count = 0;
     for replay in replays() {
         let mut agent = Agent::new();
         agent.receive(&replay.wire, &replay.at);
         count += agent.noticed.iter().filter(in_parts).count();
     }
-    assert_eq!((count, whole().count()), (13, 13));
+    assert_eq!((count + given_up, whole().count()), (13, 13));
+    assert!(given_up > 0);
 }
 
 #[test]
@@ -225,7 +250,7 @@ fn every_notify_is_answered_once_and_every_hello_and_disconnect_too() {
         let mut answers = sent(agent.out).into_iter();
         for noticed in &replay.expected {
             let answer = match noticed {
-                Noticed::Aborted(_) => continue,
+                Noticed::GivenUp(_) => continue,
                 _ => answers.next().unwrap_or_else(|| panic!("{}: no answer to {noticed:?}", replay.at)),
             };
             match (noticed, answer) {
@@ -254,7 +279,7 @@ fn a_health_check_is_answered_with_one_frame_and_ends() {
         agent.receive(&replay.wire, &replay.at);
         assert_eq!(agent.noticed, [Noticed::HealthCheck], "{}", replay.at);
         assert_eq!(sent(agent.out).len(), 1, "{}", replay.at);
-        assert_eq!(agent.connection.phase(), Phase::Closed, "{}", replay.at);
+        assert_eq!(agent.connection.state(), State::Lingering, "{}", replay.at);
         count += 1;
     }
     assert_eq!(count, 32);
@@ -266,26 +291,37 @@ fn a_close_after_the_last_frame_is_no_error() {
         let mut agent = Agent::new();
         agent.receive(&replay.wire, &replay.at);
         assert_eq!(agent.connection.handle_eof(&agent.input), Ok(()), "{}", replay.at);
-        assert_eq!(agent.connection.phase(), Phase::Closed, "{}", replay.at);
+        assert_eq!(agent.connection.state(), State::Closed, "{}", replay.at);
     }
 }
 
 #[test]
 fn answers_in_the_reverse_order_are_taken_once_each() {
     for replay in replays().filter(|replay| !replay.expected.iter().any(ends)) {
-        let (mut connection, mut out) = (Connection::new(Config::new()), BytesMut::new());
+        let (mut connection, mut out) = (Connection::new(Config::new(), NOW), BytesMut::new());
         let mut input = BytesMut::from(&replay.wire[..]);
-        let mut waiting = Vec::new();
-        while let Some(event) = connection.handle_input(&mut input, &mut out).unwrap() {
-            waiting.extend(Noticed::new(event).waits());
+        let (mut tickets, mut given_up) = (Vec::new(), Vec::new());
+        while let Some(event) = connection.handle_input(&mut input, NOW) {
+            let (noticed, ticket) = Noticed::new(event);
+            // One at a time, HAProxy had the answer to the one before, which there is none here.
+            if let Noticed::GivenUp(id) = noticed {
+                let at = tickets.iter().position(|ticket: &Ticket| ticket.id() == id).expect("a ticket");
+                given_up.push(tickets.remove(at));
+            }
+            tickets.extend(ticket);
+            transmit(&mut connection, &mut out);
         }
+        let waiting: Vec<_> = tickets.iter().map(Ticket::id).collect();
         assert_eq!(connection.in_flight(), waiting.len(), "{}", replay.at);
         out.clear();
-        for &id in waiting.iter().rev() {
-            connection.ack_writer(id, &mut out).unwrap().finish();
-            let again = connection.ack_writer(id, &mut out).map(|_| ());
-            assert_eq!(again, Err(UsageError::NotInFlight(id)), "{}", replay.at);
+        for ticket in given_up {
+            connection.ack_with(ticket, |_| panic!("for nobody")).unwrap();
         }
+        for (left, ticket) in tickets.into_iter().enumerate().rev() {
+            connection.ack_with(ticket, |_| Ok(())).unwrap();
+            assert_eq!(connection.in_flight(), left, "{}", replay.at);
+        }
+        transmit(&mut connection, &mut out);
         let acked = |frame: &Frame<_>| if let Frame::Ack(ack) = frame { Some(Ack::id(ack)) } else { None };
         let acked: Vec<_> = sent(out).iter().filter_map(acked).collect();
         assert!(acked.iter().eq(waiting.iter().rev()), "{}", replay.at);

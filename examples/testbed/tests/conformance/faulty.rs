@@ -35,7 +35,10 @@ fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
     while !matches!(connection.state(), State::Lingering | State::Closed) {
         let read = stream.read(&mut chunk).ok()?;
         input.extend_from_slice(&chunk[..read]);
-        let end = if read == 0 { connection.handle_eof(&input) } else { answer(&mut connection, &mut input) };
+        if read == 0 {
+            connection.handle_eof(&input).ok()?;
+        }
+        answer(&mut connection, &mut input);
         while let part @ [_, ..] = connection.poll_transmit(NOW) {
             out.extend_from_slice(part);
             let sent = part.len();
@@ -48,15 +51,15 @@ fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
             disconnected |= frame.get(LENGTH_PREFIX) == Some(&FrameType::AGENT_DISCONNECT.0);
             stream.write_all(&frame).ok()?;
         }
-        if disconnected || end.is_err() {
+        if disconnected {
             break;
         }
     }
     Some(())
 }
 
-fn answer(connection: &mut Connection, input: &mut BytesMut) -> Result<(), spop::ProtocolError> {
-    while let Some(event) = connection.handle_input(input, NOW)? {
+fn answer(connection: &mut Connection, input: &mut BytesMut) {
+    while let Some(event) = connection.handle_input(input, NOW) {
         let (ticket, word) = match event {
             Event::Notify(_, ticket) => (ticket, "none"),
             Event::Malformed(_, ticket) => (ticket, "malformed"),
@@ -66,5 +69,4 @@ fn answer(connection: &mut Connection, input: &mut BytesMut) -> Result<(), spop:
         actions.set_var(Scope::Transaction, "failure", word).unwrap();
         connection.ack(ticket, &actions).unwrap();
     }
-    Ok(())
 }

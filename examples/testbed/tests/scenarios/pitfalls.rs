@@ -222,7 +222,7 @@ impl Pipelined {
         let mut most = &self.most;
         let (mut input, mut out, mut due) = (BytesMut::new(), BytesMut::new(), Vec::new());
         loop {
-            while let Some(event) = connection.handle_input(&mut input, now)? {
+            while let Some(event) = connection.handle_input(&mut input, now) {
                 if let Event::Notify(_, ticket) = event {
                     due.push(ticket);
                 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::frame::{Disconnect, EncodeError, Notify};
 use crate::wire::{DecodeError, NotifyId};
-use crate::{Negotiated, Status};
+use crate::{Negotiated, ProtocolError, Status};
 
 /// What happened on a connection.
 #[non_exhaustive]
@@ -26,6 +26,9 @@ pub enum Event {
     GivenUp(NotifyId),
     /// HAProxy ends the connection.
     Disconnected(Disconnect),
+    /// HAProxy broke the protocol. The DISCONNECT with the error's status is queued: go on sending, until the connection has
+    /// ended.
+    Failed(ProtocolError),
 }
 
 /// The right and the duty to answer one NOTIFY, with [`Connection::ack`](super::Connection::ack) of the connection that it came

@@ -78,6 +78,12 @@ impl FlowControl {
         self.window > 1 && !self.narrowed
     }
 
+    /// Whether the AGENT-HELLO, which is the first frame, was sent at least in part.
+    #[inline]
+    pub(super) fn has_sent_hello(&self) -> bool {
+        self.sent > 0
+    }
+
     /// HAProxy is asked to let one request wait.
     pub(super) fn narrow(&mut self) {
         self.narrowed = true;
@@ -158,7 +164,11 @@ impl FlowControl {
             capacity = capacity.saturating_sub(frame.len() as u64);
             fits
         };
-        let part = frames(out).take_while(fits).map(<[u8]>::len).sum();
+        let mut part = frames(out).take_while(fits).map(<[u8]>::len).sum();
+        if part == 0 && self.sent == self.read {
+            // A DISCONNECT can be longer than the smallest buffer: it is the last frame, and alone.
+            part = first_frame_len(out);
+        }
         if part == 0 {
             self.blocked.get_or_insert(now);
         }
@@ -200,6 +210,11 @@ impl Mark {
     fn is_over(&self, grace: Duration, now: Instant) -> bool {
         self.first.is_some_and(|first| first + grace <= now)
     }
+}
+
+/// Returns the length of the frame that `out` starts with, its length prefix included.
+pub(super) fn first_frame_len(out: &[u8]) -> usize {
+    frames(out).next().map_or(0, <[u8]>::len)
 }
 
 /// The frames in `out`, each with its length prefix.

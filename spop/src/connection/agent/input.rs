@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::flow::FlowControl;
+use super::flow::{self, FlowControl};
 use super::{Connection, Event};
 use crate::connection::fragments::Outcome;
 use crate::connection::{FrameDecoder, Instant, MIN_FRAME_SIZE, Negotiated, ProtocolError, State};
@@ -26,16 +26,8 @@ const MAX_ENGINE_ID: usize = 64;
 impl Connection {
     /// Takes complete frames from `input` up to the next event; `None` when more bytes are needed, or, while
     /// [`is_full`](Self::is_full), an ACK.
-    ///
-    /// # Errors
-    /// If HAProxy breaks the protocol. The DISCONNECT with the error's status is queued, and the state is
-    /// [`State::Closing`].
     #[inline]
-    pub fn handle_input(
-        &mut self,
-        input: &mut BytesMut,
-        now: Instant,
-    ) -> Result<Option<Event>, ProtocolError> {
+    pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) -> Option<Event> {
         self.clock.now = now;
         let mut event = None;
         while event.is_none() {
@@ -45,7 +37,7 @@ impl Connection {
                 Ok(Progress::Wait) => break,
                 Err(error) => {
                     self.disconnect(error.status(), "");
-                    return Err(error);
+                    event = Some(Event::Failed(error));
                 }
             }
         }
@@ -53,7 +45,7 @@ impl Connection {
         if event.is_none() {
             self.end_drain();
         }
-        Ok(event)
+        event
     }
 
     /// Handles the end of what the peer sends, with `input` left over.
@@ -62,15 +54,14 @@ impl Connection {
     /// [`ProtocolError::UnexpectedEof`] if it closed in the middle of a frame. Anything else is a normal end, NOTIFYs
     /// without an ACK included: HAProxy from 3.1 sends no DISCONNECT, and never waits for ours.
     pub fn handle_eof(&mut self, input: &[u8]) -> Result<(), ProtocolError> {
-        let ended = matches!(self.state, State::Closing | State::Lingering | State::Closed);
-        let clean = ended || input.is_empty() || self.is_full();
+        let clean = self.has_ended() || input.is_empty() || self.is_full();
         self.close();
         if clean { Ok(()) } else { Err(ProtocolError::UnexpectedEof) }
     }
 
     #[inline]
     fn next_frame(&mut self, input: &mut BytesMut) -> Result<Progress, ProtocolError> {
-        if matches!(self.state, State::Closing | State::Lingering | State::Closed) {
+        if self.has_ended() {
             input.clear();
             return Ok(Progress::Wait);
         }
@@ -215,8 +206,10 @@ impl Connection {
     #[inline]
     fn superseded(&mut self) -> Option<Event> {
         let flow = self.flow.as_mut().filter(|flow| flow.is_one_at_a_time())?;
-        // Only ACKs can be there: the HELLO was read.
-        self.out.truncate(self.part);
+        // Only ACKs can be there, unless a peer does not wait for the HELLO.
+        let kept =
+            if flow.has_sent_hello() { self.part } else { self.part.max(flow::first_frame_len(&self.out)) };
+        self.out.truncate(kept);
         flow.unblock();
         self.in_flight.give_up_any().map(Event::GivenUp)
     }

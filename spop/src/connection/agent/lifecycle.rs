@@ -209,7 +209,7 @@ impl Connection {
     /// flight at once, with 256 plus `status`, or with 257 for [`Status::NORMAL`]. An empty `why` stands for HAProxy's own
     /// text.
     pub fn disconnect(&mut self, status: Status, why: &str) {
-        if matches!(self.state, State::Closing | State::Lingering | State::Closed) {
+        if self.has_ended() {
             return;
         }
         let mut disconnect = Disconnect::new(status);

@@ -23,7 +23,7 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 ///
 /// To drive it, with a socket and a clock of your own (`examples/blocking` does, in a hundred lines):
 ///
-/// 1. Append what was received to an input buffer, then call [`handle_input`](Self::handle_input) until it returns `Ok(None)`: it
+/// 1. Append what was received to an input buffer, then call [`handle_input`](Self::handle_input) until it returns `None`: it
 ///    takes at most one event's worth of frames at a time. While [`is_full`](Self::is_full), receive nothing more, and call it
 ///    again after an ACK.
 /// 2. If that was all that was there to receive (the socket would block, or returned less than asked for), call
@@ -44,15 +44,15 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 ///
 /// | state | what is legal | what ends it |
 /// |---|---|---|
-/// | [`Hello`](State::Hello) | HAPROXY-HELLO, HAPROXY-DISCONNECT | the HELLO: `Running`, in a drain `Draining`, for a health check `Closing`; `hello_timeout`: `Closing` |
-/// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Settling` with pipelining, `Closing` if it is quiet, else `Draining`; `idle_timeout`: `Closing` |
-/// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining` |
-/// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], then `Closing` |
-/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second, in a drain one after its deadline: `Closed` |
+/// | [`Hello`](State::Hello) | HAPROXY-HELLO, HAPROXY-DISCONNECT | the HELLO: `Running`, in a drain `Draining`, for a health check `Closing`; `hello_timeout`, in a drain a second without it: `Closing` |
+/// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Closing` if it is quiet, `Settling` with pipelining and HAProxy from 3.1, else `Draining`; `idle_timeout`: `Closing` |
+/// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining`; the deadline: as in `Draining` |
+/// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], and `Closed` a second later |
+/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second, in a drain one after its deadline, not counted while HAProxy has to read before it is sent more: `Closed` |
 /// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or a second: `Closed` |
 /// | [`Closed`](State::Closed) | nothing | |
 ///
-/// Anything else that comes is an error, and leads to `Closing` with the DISCONNECT that says why; HAPROXY-DISCONNECT leads there,
+/// Anything else that comes is an [`Event::Failed`], and leads to `Closing` with the DISCONNECT that says why; HAPROXY-DISCONNECT leads there,
 /// too. The end of the stream and `write_timeout` lead to `Closed` from everywhere.
 ///
 /// **Ids are HAProxy's: they mean something on their own connection only**, and an ACK with ids that did not come on this
@@ -63,18 +63,17 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 /// use spop::agent::{Config, Connection, Event};
 /// use spop::{Actions, Instant, Scope};
 ///
-/// fn on_bytes(connection: &mut Connection, input: &mut BytesMut, now: Instant) -> Result<(), spop::ProtocolError> {
-///     while let Some(event) = connection.handle_input(input, now)? {
+/// fn on_bytes(connection: &mut Connection, input: &mut BytesMut, now: Instant) {
+///     while let Some(event) = connection.handle_input(input, now) {
 ///         if let Event::Notify(_, ticket) = event {
 ///             let mut actions = Actions::new();
 ///             actions.set_var(Scope::Session, "ip_score", 42).expect("a name HAProxy takes");
 ///             connection.ack(ticket, &actions).expect("a short answer");
 ///         }
 ///     }
-///     Ok(())
 /// }
 /// # let now = Instant::default();
-/// # on_bytes(&mut Connection::new(Config::new(), now), &mut BytesMut::new(), now).unwrap();
+/// # on_bytes(&mut Connection::new(Config::new(), now), &mut BytesMut::new(), now);
 /// ```
 #[derive(Debug)]
 pub struct Connection {
@@ -137,7 +136,7 @@ impl Connection {
     }
 
     /// Queues the ACK to the NOTIFY of `ticket`, with `actions`; returns its length in bytes, the length prefix included. An ACK to a
-    /// NOTIFY that HAProxy gave up is not sent: 0.
+    /// NOTIFY that HAProxy gave up is not sent, nor is one after the end of the connection: 0.
     ///
     /// # Errors
     /// If the ACK would be longer than HAProxy takes. The ticket is in the error: answer with something shorter.
@@ -147,7 +146,7 @@ impl Connection {
     }
 
     /// Queues the ACK to the NOTIFY of `ticket`, which `write` writes in place, without a copy; returns its length as
-    /// [`ack`](Self::ack) does. `write` is not called for a NOTIFY that HAProxy gave up.
+    /// [`ack`](Self::ack) does. `write` is not called for a NOTIFY that HAProxy gave up, nor after the end of the connection.
     ///
     /// # Errors
     /// If `write` fails. The ticket is in the error: answer with something else.
@@ -157,7 +156,8 @@ impl Connection {
         ticket: Ticket,
         write: impl FnOnce(&mut AckWriter<'_>) -> Result<(), EncodeError>,
     ) -> Result<usize, AckError> {
-        let Some(position) = self.in_flight.position(&ticket) else { return Ok(0) };
+        let position = self.in_flight.position(&ticket).filter(|_| !self.has_ended());
+        let Some(position) = position else { return Ok(0) };
         let start = self.out.len();
         let max = self.max_ack_size();
         let mut ack = AckWriter::new(ticket.id, max, &mut self.out).with_names(self.config.names);
@@ -210,6 +210,17 @@ impl Connection {
         }
     }
 
+    /// HAProxy has to read before it is sent more.
+    #[cold]
+    fn wait_for_haproxy(&mut self) {
+        // With one request at a time few bytes can be unread.
+        self.stop_pipelining();
+        if self.state == State::Closing {
+            // The peer is not late: it is us who wait, ten graces at most for each part.
+            self.start_closing();
+        }
+    }
+
     /// Returns what is to be sent now, empty if nothing is: whole frames, of which the AGENT-HELLO must leave in one write, as
     /// HAProxy 3.2 to 3.4 resets a connection on which it comes in parts (wire pitfall P2).
     ///
@@ -229,8 +240,7 @@ impl Connection {
                 None => self.out.len(),
             };
             if self.part == 0 {
-                // With one request at a time few bytes can be unread.
-                self.stop_pipelining();
+                self.wait_for_haproxy();
                 return &[];
             }
         }
@@ -270,17 +280,24 @@ impl Connection {
         self.negotiated.as_ref()
     }
 
-    /// Returns how many NOTIFYs wait for an ACK.
+    /// Returns how many NOTIFYs wait for an ACK; after the end of the connection, how many get none.
     #[inline]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
     /// Returns whether no input is taken until an ACK is written or sent: as many NOTIFYs wait for one as
-    /// [`Config::max_in_flight`] allows, or more than 320 KiB wait to be sent.
+    /// [`Config::max_in_flight`] allows, or more than 320 KiB wait to be sent. After the end of the connection all input is taken.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT
+        let full = self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT;
+        full && !self.has_ended()
+    }
+
+    /// Whether nothing that comes matters any more.
+    #[inline]
+    fn has_ended(&self) -> bool {
+        matches!(self.state, State::Closing | State::Lingering | State::Closed)
     }
 
     /// Returns the length of the longest ACK so far in bytes, the length prefix included: of those written here, and those that

@@ -2,17 +2,35 @@
 
 mod drain;
 mod errors;
+mod flow;
 mod fragments;
 mod hello;
+mod lifecycle;
 mod running;
+mod tickets;
+mod timeouts;
 
 use std::fmt::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::*;
-use crate::{Action, Frame, LENGTH_PREFIX, Scope, varint};
+use crate::frame::{Action, Disconnect, Frame, Scope};
+use crate::wire::{DecodeError, DecodeErrorKind, FrameType, LENGTH_PREFIX, NotifyId, varint};
+use crate::{Capabilities, ProtocolError, Status};
 
 const ABORT: u32 = 2;
 const FIN: u32 = 1;
+
+const NANOSECOND: Duration = Duration::from_nanos(1);
+const SECOND: Duration = Duration::from_secs(1);
+/// An ACK of more bytes is shown by its length.
+const LONG: usize = 100;
+/// How long HAProxy is given to read that it is to send one NOTIFY at a time.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How long a drain of these tests may take.
+const DRAIN: Duration = Duration::from_secs(10);
 
 fn id(stream_id: u64, frame_id: u64) -> NotifyId {
     NotifyId { stream_id, frame_id }
@@ -62,24 +80,39 @@ fn haproxy_disconnect(status: u32) -> Vec<u8> {
     frame(FrameType::HAPROXY_DISCONNECT, FIN, id(0, 0), &payload.concat())
 }
 
-/// A connection and its two buffers. Every step checks what is due at that point.
+/// A connection, its input and its clock. Every step checks what is due at that point.
 struct Transcript {
     connection: Connection,
     input: BytesMut,
-    out: BytesMut,
+    now: Instant,
+    /// Those of the NOTIFYs that came, given up or not.
+    tickets: Vec<Ticket>,
 }
 
 impl Transcript {
     fn new(config: Config) -> Self {
-        Self { connection: Connection::new(config), input: BytesMut::new(), out: BytesMut::new() }
+        // Any origin will do.
+        let now = Instant::from_origin(Duration::from_secs(4711));
+        Self { connection: Connection::new(config, now), input: BytesMut::new(), now, tickets: Vec::new() }
     }
 
     /// The HELLOs are exchanged with a HAProxy up to 3.0, so that an empty ACK stays empty.
     fn running(config: Config) -> Self {
+        Self::connected(config, "pipelining,async")
+    }
+
+    /// The HELLOs are exchanged with a HAProxy from 3.1.
+    fn mux(config: Config) -> Self {
+        Self::connected(config, "pipelining")
+    }
+
+    /// The HELLOs are exchanged with a HAProxy that offers `capabilities`.
+    fn connected(config: Config, capabilities: &str) -> Self {
         let mut transcript = Self::new(config);
-        transcript.haproxy(&hello("2.0", 16_380, "pipelining,async", b""));
+        transcript.haproxy(&hello("2.0", 16_380, capabilities, b""));
         assert!(transcript.next_event().starts_with("CONNECTED"));
-        transcript.out.clear();
+        let sent = transcript.transmit();
+        assert_eq!(sent.len(), 1);
         transcript
     }
 
@@ -89,9 +122,31 @@ impl Transcript {
         self
     }
 
+    /// HAProxy sends these NOTIFYs, each with the frame-id 1, and the agent gets them.
+    #[track_caller]
+    fn asked(&mut self, stream_ids: impl IntoIterator<Item = u64>) -> &mut Self {
+        for stream_id in stream_ids {
+            self.haproxy(&notify(stream_id, 1)).events(&[&format!("NOTIFY {stream_id}/1")]);
+        }
+        self
+    }
+
+    fn handle_input(&mut self) -> Result<Option<Event>, ProtocolError> {
+        match self.connection.handle_input(&mut self.input, self.now) {
+            Some(Event::Failed(error)) => Err(error),
+            event => Ok(event),
+        }
+    }
+
     fn next_event(&mut self) -> String {
-        match self.connection.handle_input(&mut self.input, &mut self.out) {
-            Ok(Some(event)) => name(&event),
+        match self.handle_input() {
+            Ok(Some(event)) => {
+                let name = name(&event);
+                if let Event::Notify(_, ticket) | Event::Malformed(_, ticket) = event {
+                    self.tickets.push(ticket);
+                }
+                name
+            }
             Ok(None) => "NOTHING".to_owned(),
             Err(error) => format!("ERROR {error}"),
         }
@@ -107,29 +162,99 @@ impl Transcript {
         self
     }
 
+    /// The ticket of the latest NOTIFY with these ids.
+    #[track_caller]
+    fn ticket(&mut self, stream_id: u64, frame_id: u64) -> Ticket {
+        let at = self.tickets.iter().rposition(|ticket| ticket.id() == id(stream_id, frame_id));
+        self.tickets.remove(at.expect("a NOTIFY with these ids"))
+    }
+
     /// The agent answers without actions.
     #[track_caller]
     fn ack(&mut self, stream_id: u64, frame_id: u64) -> &mut Self {
-        self.connection.ack(id(stream_id, frame_id), &Actions::new(), &mut self.out).unwrap();
+        let ticket = self.ticket(stream_id, frame_id);
+        self.connection.ack(ticket, &Actions::new()).unwrap();
         self
     }
 
-    /// `out` holds these frames, and nothing else; they are sent.
+    /// The agent answers with an ACK of `size` bytes on the wire.
+    #[track_caller]
+    fn long_ack(&mut self, stream_id: u64, size: usize) -> &mut Self {
+        let ticket = self.ticket(stream_id, 1);
+        // The length prefix, a header with ids below 240, and what comes before the length of the text.
+        let head = LENGTH_PREFIX + 7 + 6;
+        let fits = |&len: &usize| head + varint::encoded_len(len as u64) + len == size;
+        let len = (1..=3).map(|digits| size - head - digits).find(fits).expect("a size that can be");
+        let write = |ack: &mut AckWriter<'_>| ack.set_var(Scope::Session, "a", &*"x".repeat(len)).map(drop);
+        self.connection.ack_with(ticket, write).unwrap();
+        self
+    }
+
+    /// All that may be sent now is taken by the peer's socket.
+    fn transmit(&mut self) -> Vec<String> {
+        let mut out = BytesMut::new();
+        loop {
+            let part = self.connection.poll_transmit(self.now);
+            let len = part.len();
+            out.extend_from_slice(part);
+            if len == 0 {
+                break;
+            }
+            self.connection.transmitted(len);
+        }
+        let mut sent = Vec::new();
+        while let Some(frame) = FrameDecoder::new(u32::MAX).decode(&mut out).unwrap() {
+            let size = LENGTH_PREFIX + frame.len();
+            sent.push(match Frame::parse(frame).unwrap() {
+                Frame::Ack(ack) if size > LONG => format!("ACK {} of {size} bytes", ack.id()),
+                frame => frame_name(&frame),
+            });
+        }
+        assert!(out.is_empty(), "half a frame is sent");
+        sent
+    }
+
+    /// These frames may be sent now, and nothing else; they are.
     #[track_caller]
     fn agent(&mut self, frames: &[&str]) -> &mut Self {
-        let decoder = FrameDecoder::new(u32::MAX);
-        let mut sent = Vec::new();
-        while let Some(frame) = decoder.decode(&mut self.out).unwrap() {
-            sent.push(frame_name(&Frame::parse(frame).unwrap()));
+        assert_eq!(self.transmit(), frames);
+        self
+    }
+
+    /// Nothing is due for `time`, and then `timeouts` are.
+    #[track_caller]
+    fn wakes(&mut self, time: Duration, timeouts: &[Timeout]) -> &mut Self {
+        let due = self.now + time;
+        // It may be looked too early, as what was put off is not counted anew each time.
+        let mut next = self.connection.poll_timeout();
+        while let Some(early) = next.filter(|&early| early < due) {
+            assert_eq!(self.connection.handle_timeout(early), None, "at {early:?}");
+            next = self.connection.poll_timeout().inspect(|&later| assert!(later > early));
         }
-        assert_eq!(sent, frames);
-        assert!(self.out.is_empty(), "half a frame in `out`");
+        assert_eq!(next, Some(due), "{:?}", self.now);
+        let before = Instant::from_origin(due.since_origin() - NANOSECOND);
+        assert_eq!(self.connection.handle_timeout(before), None, "a nanosecond before");
+        self.now = due;
+        for &timeout in timeouts {
+            assert_eq!(self.connection.handle_timeout(due), Some(timeout));
+        }
+        assert_eq!(self.connection.handle_timeout(due), None, "after {timeouts:?}");
+        self
+    }
+
+    /// `time` goes by, in which nothing is due but what is due to a connection that is quiet.
+    #[track_caller]
+    fn after(&mut self, time: Duration) -> &mut Self {
+        self.now = self.now + time;
+        while let Some(timeout) = self.connection.handle_timeout(self.now) {
+            assert_eq!(timeout, Timeout::Quiet);
+        }
         self
     }
 
     #[track_caller]
-    fn phase(&mut self, phase: Phase) -> &mut Self {
-        assert_eq!(self.connection.phase(), phase);
+    fn state(&mut self, state: State) -> &mut Self {
+        assert_eq!(self.connection.state(), state);
         self
     }
 
@@ -139,25 +264,41 @@ impl Transcript {
         self
     }
 
-    fn stop_pipelining(&mut self) -> bool {
-        self.connection.stop_pipelining(&mut self.out)
+    fn drain(&mut self) -> &mut Self {
+        self.drain_within(DRAIN)
     }
 
-    fn drain(&mut self) -> &mut Self {
-        self.connection.drain(&mut self.out);
+    fn drain_until(&mut self, deadline: Instant) -> &mut Self {
+        self.connection.start_drain(self.now, deadline);
+        self
+    }
+
+    /// At most `time` from now.
+    fn drain_within(&mut self, time: Duration) -> &mut Self {
+        self.drain_until(self.now + time)
+    }
+
+    /// The peer's socket is closed.
+    fn closed(&mut self) -> &mut Self {
+        self.connection.handle_eof(&self.input).unwrap();
         self
     }
 }
 
 fn name(event: &Event) -> String {
     match event {
+        Event::Failed(error) => format!("ERROR {error}"),
         Event::Connected(negotiated) => {
             format!("CONNECTED {} {}", negotiated.max_frame_size, negotiated.capabilities)
         }
-        Event::HealthCheck => "HEALTH CHECK".to_owned(),
-        Event::Notify(notify) => format!("NOTIFY {}", notify.id()),
-        Event::Malformed(id, error) => format!("MALFORMED {id}: {error}"),
-        Event::Aborted(id) => format!("ABORTED {id}"),
+        Event::HealthCheck { passed: true } => "HEALTH CHECK passed".to_owned(),
+        Event::HealthCheck { passed: false } => "HEALTH CHECK failed".to_owned(),
+        Event::Notify(notify, ticket) => {
+            assert_eq!(notify.id(), ticket.id());
+            format!("NOTIFY {}", ticket.id())
+        }
+        Event::Malformed(error, ticket) => format!("MALFORMED {}: {error}", ticket.id()),
+        Event::GivenUp(id) => format!("GIVEN UP {id}"),
         Event::Disconnected(disconnect) => {
             format!("DISCONNECTED {} {}", disconnect.status.0, disconnect.message())
         }

@@ -6,7 +6,8 @@ mod hello;
 mod notifies;
 
 use super::*;
-use crate::{Frame, LENGTH_PREFIX, Notify, Text};
+use crate::frame::{Frame, Notify};
+use crate::wire::{LENGTH_PREFIX, Text};
 
 const ENGINES: [Engine; 2] = [Engine::Applet, Engine::Mux];
 
@@ -109,8 +110,8 @@ impl Transcript {
     }
 
     #[track_caller]
-    fn phase(&mut self, phase: Phase) -> &mut Self {
-        assert_eq!(self.connection.phase(), phase);
+    fn state(&mut self, state: State) -> &mut Self {
+        assert_eq!(self.connection.state(), state);
         self
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::LENGTH_PREFIX;
-use crate::error::DecodeErrorKind;
+use crate::wire::DecodeErrorKind;
 
 const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
 

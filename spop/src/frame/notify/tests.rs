@@ -1,7 +1,7 @@
 use core::net::IpAddr;
 
 use super::*;
-use crate::error::DecodeErrorKind;
+use crate::wire::DecodeErrorKind;
 
 const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
 

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use spop::agent::{Config, Connection, Event};
-use spop::{Actions, LENGTH_PREFIX, Phase, ProtocolError};
+use spop::{Actions, Instant, LENGTH_PREFIX, ProtocolError, State};
 
 use super::{Doing, assert_good_frames, flips, truncations};
 use crate::corpus::{Captured, Content, SCENARIOS, frames};
@@ -25,22 +25,23 @@ fn is_from_haproxy(captured: &Captured) -> bool {
 
 struct Agent {
     connection: Connection,
+    now: Instant,
     input: BytesMut,
-    out: BytesMut,
     /// Bytes that arrived last: no frame that is looked at is longer.
     received: usize,
 }
 
 impl Agent {
     fn new() -> Self {
-        let connection = Connection::new(Config::new());
-        Self { connection, input: BytesMut::new(), out: BytesMut::new(), received: 0 }
+        let now = Instant::default();
+        let connection = Connection::new(Config::new(), now);
+        Self { connection, now, input: BytesMut::new(), received: 0 }
     }
 
     fn after_hello() -> Self {
         let mut agent = Self::new();
         agent.receive(hello()).expect("a HELLO");
-        assert_eq!(agent.connection.phase(), Phase::Running);
+        assert_eq!(agent.connection.state(), State::Running);
         agent
     }
 
@@ -50,39 +51,53 @@ impl Agent {
         self.received = bytes.len();
         // Each frame has 11 bytes and gives two events at most.
         for _ in 0..=self.input.len() / 5 {
-            match self.connection.handle_input(&mut self.input, &mut self.out) {
-                Ok(Some(event)) => self.answer(&event),
-                Ok(None) => {
-                    assert_good_frames(&mut self.out, false, None);
-                    return Ok(());
-                }
-                Err(error) => {
+            match self.connection.handle_input(&mut self.input, self.now) {
+                Some(Event::Failed(error)) => {
                     walk::protocol_error(&error, self.received);
-                    assert_eq!(self.connection.phase(), Phase::Closed);
-                    assert_good_frames(&mut self.out, false, Some(error));
-                    let after = self.connection.handle_input(&mut self.input, &mut self.out);
-                    assert!(matches!(after, Ok(None)), "nothing after the error");
+                    assert_eq!(self.connection.state(), State::Closing);
+                    assert_good_frames(&mut self.transmit(), false, Some(error));
+                    let after = self.connection.handle_input(&mut self.input, self.now);
+                    assert!(after.is_none(), "nothing after the error");
                     return Err(error);
+                }
+                Some(event) => self.answer(event),
+                None => {
+                    assert_good_frames(&mut self.transmit(), false, None);
+                    return Ok(());
                 }
             }
         }
         panic!("more events than frames");
     }
 
-    fn answer(&mut self, event: &Event) {
-        let id = match event {
-            Event::Notify(notify) => {
-                walk::walk_notify(notify);
-                notify.id()
+    fn answer(&mut self, event: Event) {
+        let ticket = match event {
+            Event::Notify(notify, ticket) => {
+                walk::walk_notify(&notify);
+                ticket
             }
-            Event::Malformed(id, error) => {
-                walk::decode_error(error, self.received);
-                *id
+            Event::Malformed(error, ticket) => {
+                walk::decode_error(&error, self.received);
+                ticket
             }
             other => return walk::show(format_args!("{other:?}")),
         };
-        self.connection.ack(id, &Actions::new(), &mut self.out).unwrap();
+        self.connection.ack(ticket, &Actions::new()).unwrap();
         assert_eq!(self.connection.in_flight(), 0);
+    }
+
+    /// All that may be sent now.
+    fn transmit(&mut self) -> BytesMut {
+        let mut sent = BytesMut::new();
+        loop {
+            let part = self.connection.poll_transmit(self.now);
+            if part.is_empty() {
+                return sent;
+            }
+            sent.extend_from_slice(part);
+            let len = part.len();
+            self.connection.transmitted(len);
+        }
     }
 }
 
@@ -91,7 +106,7 @@ fn converse(captured: &Captured, wire: &[u8]) {
     let mut agent = if is_hello(captured) { Agent::new() } else { Agent::after_hello() };
     let _ = agent.receive(wire);
     let _ = agent.connection.handle_eof(&agent.input);
-    assert_eq!(agent.connection.phase(), Phase::Closed);
+    assert_eq!(agent.connection.state(), State::Closed);
 }
 
 #[test]
@@ -110,8 +125,8 @@ fn frames_with_every_bit_flipped() {
 fn frames_before_any_hello_are_refused() {
     for captured in frames().filter(|captured| captured.from_haproxy && !is_hello(captured)) {
         let _doing = Doing(&captured.at, "sent first");
-        let is_goodbye = captured.header.frame_type == spop::FrameType::HAPROXY_DISCONNECT;
-        assert_eq!(Agent::new().receive(&captured.wire).is_ok(), is_goodbye);
+        let is_disconnect = captured.header.frame_type == spop::FrameType::HAPROXY_DISCONNECT;
+        assert_eq!(Agent::new().receive(&captured.wire).is_ok(), is_disconnect);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use spop::haproxy::{Config, Connection, Engine, Event};
-use spop::{AgentHello, Capabilities, Phase, Version};
+use spop::{AgentHello, Capabilities, State, Version};
 
 use super::{assert_good_frames, flips, truncations};
 use crate::corpus::Captured;
@@ -46,7 +46,7 @@ fn converse(captured: &Captured, wire: &[u8]) {
             Ok(None) => break,
             Err(error) => {
                 walk::protocol_error(&error, wire.len());
-                assert_eq!(connection.phase(), Phase::Closed);
+                assert_eq!(connection.state(), State::Closed);
                 failed = Some(error);
             }
         }
@@ -54,7 +54,7 @@ fn converse(captured: &Captured, wire: &[u8]) {
         assert!(events <= 1 + wire.len() / 11, "more events than frames");
     }
     let _ = connection.handle_eof(&input);
-    assert_eq!(connection.phase(), Phase::Closed);
+    assert_eq!(connection.state(), State::Closed);
     assert_good_frames(&mut out, true, failed);
 }
 

@@ -60,12 +60,12 @@ fn flips(wanted: impl Fn(&Captured) -> bool, mut take: impl FnMut(&Captured, &[u
 /// the last one must be a DISCONNECT with its status.
 fn assert_good_frames(out: &mut BytesMut, from_haproxy: bool, error: Option<ProtocolError>) {
     let decoder = FrameDecoder::new(16_380);
-    let mut goodbye = None;
+    let mut status = None;
     while let Some(frame) = decoder.decode(out).expect("a length that can be") {
         assert_eq!(frame[4] & 1, 1, "FIN");
         let frame = Frame::parse(frame).expect("a valid frame");
         assert_eq!(frame.frame_type().0 < 100, from_haproxy, "a {} frame", frame.frame_type());
-        goodbye = match frame {
+        status = match frame {
             Frame::HaproxyDisconnect(disconnect) | Frame::AgentDisconnect(disconnect) => {
                 Some(disconnect.status)
             }
@@ -74,6 +74,6 @@ fn assert_good_frames(out: &mut BytesMut, from_haproxy: bool, error: Option<Prot
     }
     assert!(out.is_empty(), "a frame that is not whole");
     if let Some(error) = error {
-        assert_eq!(goodbye, Some(error.status()), "{error}");
+        assert_eq!(status, Some(error.status()), "{error}");
     }
 }

@@ -29,10 +29,11 @@ fn fragments_are_put_together_wherever_they_were_cut() {
                 .events(&[])
                 .in_flight(0)
                 .haproxy(&last(1, &payload[cut_2..]));
-            let event = transcript.connection.handle_input(&mut transcript.input, &mut transcript.out);
-            let Ok(Some(Event::Notify(notify))) = event else { panic!("{event:?}") };
+            let event = transcript.handle_input();
+            let Ok(Some(Event::Notify(notify, ticket))) = event else { panic!("{event:?}") };
             let message = notify.message("m").unwrap();
             assert_eq!((message.get("a").unwrap(), message.nth(1).unwrap()), ("hello", 7));
+            transcript.tickets.push(ticket);
             transcript.in_flight(1).ack(1, 1).agent(&["ACK 1/1"]);
         }
     }
@@ -92,7 +93,7 @@ fn one_byte_more_than_the_limit_is_too_big() {
         .in_flight(1)
         .ack(1, 1)
         .agent(&["ACK 1/1"])
-        .phase(Phase::Running);
+        .state(State::Running);
 }
 
 #[test]
@@ -131,18 +132,18 @@ fn what_is_too_big_and_given_up_is_forgotten() {
         .haproxy(&first(1, &[b'x'; 94]))
         .haproxy(&frame(FrameType::UNSET, FIN | ABORT, id(1, 1), b""))
         .haproxy(&notify(3, 1))
-        .events(&["ABORTED 1/1", "NOTIFY 3/1"])
+        .events(&["NOTIFY 3/1"])
         .agent(&[])
         .in_flight(1);
 }
 
 #[test]
-fn a_notify_that_haproxy_gives_up_is_told_and_forgotten() {
+fn a_notify_that_haproxy_gives_up_before_its_last_fragment_is_forgotten() {
     bounded()
         .haproxy(&first(1, b"\x01m"))
         .haproxy(&frame(FrameType::UNSET, FIN | ABORT, id(1, 1), b""))
         .haproxy(&notify(3, 1))
-        .events(&["ABORTED 1/1", "NOTIFY 3/1"])
+        .events(&["NOTIFY 3/1"])
         .agent(&[])
         .in_flight(1);
 }
@@ -153,7 +154,7 @@ fn ids_that_wait_and_come_again_in_fragments_end_the_old_work_first() {
         .haproxy(&notify(1, 1))
         .haproxy(&first(1, b"\x01m"))
         .haproxy(&last(1, b"\0"))
-        .events(&["NOTIFY 1/1", "ABORTED 1/1", "NOTIFY 1/1"])
+        .events(&["NOTIFY 1/1", "GIVEN UP 1/1", "NOTIFY 1/1"])
         .in_flight(1);
 }
 
@@ -166,7 +167,7 @@ fn another_notify_before_the_last_fragment_is_an_error() {
             .haproxy(&interlaced)
             .events(&[error])
             .agent(&["DISCONNECT 11"])
-            .phase(Phase::Closed);
+            .state(State::Lingering);
     }
 }
 
@@ -184,7 +185,7 @@ fn without_fragmentation_a_fragment_is_an_error() {
         .haproxy(&first(1, b"\x01m"))
         .events(&["ERROR fragmented frame (at byte 0 of the frame)"])
         .agent(&["DISCONNECT 10"])
-        .phase(Phase::Closed);
+        .state(State::Lingering);
 }
 
 #[test]

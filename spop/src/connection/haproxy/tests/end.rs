@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn an_agents_goodbye_ends_the_connection() {
+fn an_agents_disconnect_ends_the_connection() {
     let mut transcript = Transcript::pipelining(Engine::Mux);
     transcript.notify(1, 1).out.clear();
     transcript
@@ -10,11 +10,11 @@ fn an_agents_goodbye_ends_the_connection() {
         .agent(&ack(1, 1))
         .events(&["ACK 1/1", "DISCONNECTED 0"])
         .disconnects(&[])
-        .phase(Phase::Closed);
+        .state(State::Closed);
 }
 
 #[test]
-fn after_its_own_goodbye_only_the_agents_counts() {
+fn after_its_own_disconnect_only_the_agents_counts() {
     let mut transcript = Transcript::pipelining(Engine::Applet);
     transcript.notify(0, 1).out.clear();
     transcript.connection.disconnect(Status::TIMEOUT, &mut transcript.out);
@@ -25,18 +25,18 @@ fn after_its_own_goodbye_only_the_agents_counts() {
         .agent(&ack(9, 9))
         .agent(&agent_hello(None, None))
         .events(&[])
-        .phase(Phase::Draining)
+        .state(State::Closing)
         .agent(&frame(FrameType::AGENT_DISCONNECT, 1, id(0, 0), b""))
         .events(&["DISCONNECTED 0"])
-        .phase(Phase::Closed);
+        .state(State::Closed);
 }
 
 #[test]
-fn a_goodbye_that_cannot_be_read_ends_the_connection_all_the_same() {
+fn a_disconnect_that_cannot_be_read_ends_the_connection_all_the_same() {
     Transcript::pipelining(Engine::Mux)
         .agent(&frame(FrameType::AGENT_DISCONNECT, 1, id(0, 1), b""))
         .events(&["ERROR 4"])
-        .phase(Phase::Closed);
+        .state(State::Closed);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn an_end_of_input_between_frames_is_normal() {
     let mut transcript = Transcript::pipelining(Engine::Mux);
     transcript.notify(1, 1);
     transcript.connection.handle_eof(&[]).unwrap();
-    transcript.phase(Phase::Closed);
+    transcript.state(State::Closed);
 }
 
 #[test]

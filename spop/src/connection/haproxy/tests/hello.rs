@@ -52,7 +52,7 @@ fn what_both_sides_can_do_is_negotiated() {
             .agent(&agent_hello(Some(1000), Some(announced)))
             .events(&[&format!("CONNECTED 1000 {agreed}")])
             .disconnects(&[])
-            .phase(Phase::Running);
+            .state(State::Running);
         let negotiated = transcript.connection.negotiated().unwrap();
         assert_eq!(
             (negotiated.max_frame_size, negotiated.capabilities.to_string()),
@@ -84,7 +84,7 @@ fn a_max_frame_size_out_of_range_is_refused() {
             if good {
                 transcript.events(&[&format!("CONNECTED {size} ")]);
             } else {
-                transcript.events(&["ERROR 9"]).disconnects(&[9]).phase(Phase::Closed);
+                transcript.events(&["ERROR 9"]).disconnects(&[9]).state(State::Closed);
             }
         }
     }
@@ -129,7 +129,7 @@ fn anything_but_an_agent_hello_is_an_error_before_it() {
             .agent(&frame(frame_type, 1, id(0, 0), b""))
             .events(&["ERROR 4"])
             .disconnects(&[4])
-            .phase(Phase::Closed);
+            .state(State::Closed);
     }
 }
 
@@ -140,7 +140,7 @@ fn a_passed_health_check_ends_without_a_word() {
         .agent(&ack(1, 1))
         .events(&["HEALTH CHECK PASSED"])
         .disconnects(&[])
-        .phase(Phase::Closed);
+        .state(State::Closed);
 }
 
 #[test]
@@ -149,22 +149,22 @@ fn an_agent_may_refuse_by_a_disconnect() {
         .agent(&frame(FrameType::AGENT_DISCONNECT, 1, id(0, 0), b"\x0bstatus-code\x03\x08"))
         .events(&["DISCONNECTED 8"])
         .disconnects(&[])
-        .phase(Phase::Closed);
+        .state(State::Closed);
 }
 
 #[test]
-fn a_mux_takes_a_second_hello_to_heart_and_can_lose_pipelining_by_it_but_not_win_it_again() {
+fn a_mux_honours_a_second_hello_and_can_lose_pipelining_by_it_but_not_win_it_again() {
     let mut transcript = Transcript::pipelining(Engine::Mux);
     assert_eq!(transcript.connection.window(), 20);
     for capabilities in [Capabilities::NONE, Capabilities::PIPELINING] {
-        transcript.agent(&agent_hello(Some(16_380), Some(capabilities))).events(&[]).phase(Phase::Running);
+        transcript.agent(&agent_hello(Some(16_380), Some(capabilities))).events(&[]).state(State::Running);
         assert_eq!(transcript.connection.window(), 1);
     }
 }
 
 #[test]
-fn an_applet_passes_over_a_second_hello() {
+fn an_applet_ignores_a_second_hello() {
     let mut transcript = Transcript::pipelining(Engine::Applet);
-    transcript.agent(&agent_hello(Some(300), Some(Capabilities::NONE))).events(&[]).phase(Phase::Running);
+    transcript.agent(&agent_hello(Some(300), Some(Capabilities::NONE))).events(&[]).state(State::Running);
     assert_eq!(transcript.connection.window(), 20);
 }

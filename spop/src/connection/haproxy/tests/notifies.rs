@@ -58,7 +58,7 @@ fn an_ack_to_an_abandoned_notify_is_late() {
     assert!(transcript.connection.abandon(id(1, 1)));
     assert!(!transcript.connection.abandon(id(1, 1)));
     assert_eq!((transcript.connection.in_flight(), transcript.connection.window()), (0, 20));
-    transcript.agent(&ack(1, 1)).events(&["LATE ACK 1/1"]).phase(Phase::Running);
+    transcript.agent(&ack(1, 1)).events(&["LATE ACK 1/1"]).state(State::Running);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_ack_to_what_was_never_sent_is_an_error() {
                 .notify(sent, 1)
                 .agent(&ack(unknown.stream_id, unknown.frame_id))
                 .events(&["ERROR 12"])
-                .phase(Phase::Closed)
+                .state(State::Closed)
                 .out
                 .clear();
         }
@@ -114,27 +114,27 @@ fn a_notify_that_is_not_finished_was_not_sent() {
 }
 
 #[test]
-fn a_notify_out_of_phase_is_refused() {
+fn a_notify_in_the_wrong_state_is_refused() {
     let mut transcript = Transcript::new(Config::new(Engine::Mux));
-    let refused = |transcript: &mut Transcript, phase| {
+    let refused = |transcript: &mut Transcript, state| {
         let before = transcript.out.clone();
         let error = transcript.connection.notify(&mut transcript.out).map(drop).unwrap_err();
-        assert_eq!((error, &transcript.out), (UsageError::WrongPhase(phase), &before));
+        assert_eq!((error, &transcript.out), (UsageError::WrongState(state), &before));
     };
-    refused(&mut transcript, Phase::Hello);
+    refused(&mut transcript, State::Hello);
     transcript.agent(&agent_hello(Some(300), None)).events(&["CONNECTED 300 "]);
     transcript.connection.disconnect(Status::NORMAL, &mut transcript.out);
-    refused(&mut transcript, Phase::Draining);
+    refused(&mut transcript, State::Closing);
     transcript.connection.handle_eof(&[]).unwrap();
-    refused(&mut transcript, Phase::Closed);
+    refused(&mut transcript, State::Closed);
 }
 
 #[test]
-fn frames_that_mean_nothing_are_passed_over() {
+fn frames_that_mean_nothing_are_ignored() {
     Transcript::pipelining(Engine::Mux)
         .agent(&agent_hello(Some(16_380), None))
         .agent(&frame(FrameType(104), 1, id(0, 0), b"x"))
         .agent(&frame(FrameType::NOTIFY, 1, id(0, 0), b"x"))
         .events(&[])
-        .phase(Phase::Running);
+        .state(State::Running);
 }
