@@ -60,6 +60,7 @@ mod port;
 mod proc;
 mod process;
 mod provision;
+mod random;
 mod runtime_api;
 mod spoe;
 
@@ -72,6 +73,7 @@ pub use haproxy::HaproxyProcess;
 pub use lines::Lines;
 pub use port::ReservedPort;
 pub use provision::{Haproxy, Version, haproxies};
+pub use random::Random;
 pub use runtime_api::ServerStatus;
 /// Names of signals, for [`HaproxyProcess::signal`] and [`AgentProcess::signal`].
 pub use rustix::process::Signal;

@@ -16,6 +16,7 @@ mod lifecycle;
 mod load;
 mod log;
 mod messages;
+mod neighbours;
 mod pitfalls;
 mod reputation;
 mod table;
@@ -72,6 +73,10 @@ const FULL_BUFFER_WEDGES: Only = Only {
     applies: Version::speaks_mode_spop,
     why: "HAProxy up to 3.0 takes answers of any length at once (long_answers)",
 };
+const MEASURED: Only = Only {
+    applies: neighbours::is_measured,
+    why: "HAProxy up to 3.0 takes answers of any length at once; SPOP_NEIGHBOURS_SECONDS=10 measures it, too",
+};
 
 macro_rules! scenarios {
     ($($module:ident::$name:ident $([$only:expr])?,)*) => {
@@ -123,6 +128,16 @@ const SCENARIOS: &[Scenario] = &scenarios![
     load::parallel_clients,
     load::long_answers,
     load::long_answers_to_few[FULL_BUFFER_WEDGES],
+    neighbours::requests_given_up[MEASURED],
+    neighbours::clients_that_leave[MEASURED],
+    neighbours::few_that_leave[MEASURED],
+    neighbours::one_that_leaves[MEASURED],
+    neighbours::stalled_haproxy[MEASURED],
+    neighbours::stalled_agent[MEASURED],
+    neighbours::small_buffers[MEASURED],
+    neighbours::large_buffers[MEASURED],
+    neighbours::first_burst[MEASURED],
+    neighbours::first_burst_on_one_connection[MEASURED],
     pitfalls::late_answer,
     pitfalls::odd_status_in_check,
     pitfalls::agent_lowers_frame_size,

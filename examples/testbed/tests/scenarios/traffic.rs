@@ -51,8 +51,7 @@ impl Traffic {
         let (stop, stopped) = watch::channel(false);
         let mut set = JoinSet::new();
         for client in 0..clients {
-            let client = Client { number: client, to, connection: None };
-            set.spawn(client.run(count.clone(), stopped.clone()));
+            set.spawn(Client::new(client, to).run(count.clone(), stopped.clone()));
         }
         Self { tally, stop, clients: set }
     }
@@ -133,16 +132,21 @@ impl fmt::Debug for Tally {
     }
 }
 
-struct Client {
+/// A client that keeps its connection.
+pub(crate) struct Client {
     number: usize,
     to: SocketAddr,
     connection: Option<http::Connection>,
 }
 
 /// How a request ended that got an answer: who has given it, or the SPOE status instead.
-type Answer = Result<String, String>;
+pub(crate) type Answer = Result<String, String>;
 
 impl Client {
+    pub(crate) fn new(number: usize, to: SocketAddr) -> Self {
+        Self { number, to, connection: None }
+    }
+
     async fn run(mut self, tally: watch::Sender<Tally>, stopped: watch::Receiver<bool>) {
         for n in 0.. {
             if *stopped.borrow() {
@@ -168,7 +172,8 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, path: &str) -> Outcome<Answer> {
+    /// Asks for a path. The connection is closed if this is dropped before its end, and after an error.
+    pub(crate) async fn ask(&mut self, path: &str) -> Outcome<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => http::Connection::open(self.to, None, SOON).await?,
@@ -185,5 +190,10 @@ impl Client {
             (200, Some(status), _) => Ok(Err(status.to_owned())),
             _ => Err(format!("answer to {path}: {response:?}").into()),
         }
+    }
+
+    /// Closes the connection.
+    pub(crate) fn leave(&mut self) {
+        self.connection = None;
     }
 }
