@@ -13,7 +13,7 @@ use tracing::{Level, info};
 
 const USAGE: &str = "\
 usage: test-agent --listen ADDR [--delay MS] [--jitter MS] [--seed N] [--slow MS] [--padding BYTES] [--take-over]
-                  [--max-connections N] [--quiet]
+                  [--max-frame-size BYTES] [--max-connections N] [--quiet]
 
   --listen ADDR         HOST:PORT or unix:PATH
   --delay MS            answer each request after that time (default 0)
@@ -21,6 +21,7 @@ usage: test-agent --listen ADDR [--delay MS] [--jitter MS] [--seed N] [--slow MS
   --seed N              what the random times start from (default 0)
   --slow MS             answer requests whose path starts with /slow/ after that time instead (default: no difference)
   --padding BYTES       make the answers so much longer (default 0)
+  --max-frame-size BYTES  the longest frame to take and to send (default 16380)
   --take-over           if another process listens at the Unix socket, take its place
   --max-connections N   how many connections may be open (default 1024)
   --quiet               log warnings, and that it listens, but not what is part of the day's work";
@@ -34,13 +35,14 @@ struct Options {
     random: Random,
     padding: usize,
     take_over: bool,
+    max_frame_size: u32,
     max_connections: usize,
     quiet: bool,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { max_connections: 1024, ..Self::default() };
+        let mut options = Self { max_frame_size: 16_380, max_connections: 1024, ..Self::default() };
         while let Some(argument) = arguments.next() {
             let mut millis = || Some(Duration::from_millis(arguments.next()?.parse().ok()?));
             match argument.as_str() {
@@ -51,6 +53,7 @@ impl Options {
                 "--seed" => options.random = Random::new(arguments.next()?.parse().ok()?),
                 "--padding" => options.padding = arguments.next()?.parse().ok()?,
                 "--take-over" => options.take_over = true,
+                "--max-frame-size" => options.max_frame_size = arguments.next()?.parse().ok()?,
                 "--max-connections" => options.max_connections = arguments.next()?.parse().ok()?,
                 "--quiet" => options.quiet = true,
                 _ => return None,
@@ -98,11 +101,12 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     // Before the line that says it is ready: a signal after it ends the agent as it should.
     let shutdown = shutdown_signal()?;
     info!("listening on {listener}");
-    let max_connections = options.max_connections;
     let options = Arc::new(options);
+    let Options { max_connections, max_frame_size, .. } = *options;
     let service = service_fn(move |request: Request| answer(request, options.clone()));
     // How long a request may take is up to the test.
-    let server = Server::new(service).request_timeout(None).max_connections(max_connections);
+    let server = Server::new(service).request_timeout(None);
+    let server = server.max_connections(max_connections).max_frame_size(max_frame_size);
     let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())

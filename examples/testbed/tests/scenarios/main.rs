@@ -224,9 +224,11 @@ impl Scenario {
     fn run_on(&self, bed: &Bed) -> Result<(), Failed> {
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            // Those that measure wait for their turn.
+            let limit = LIMIT + 100 * neighbours::length();
             let ended =
-                bed.log().capture(|| runtime.block_on(async { timeout(LIMIT, (self.run)(bed)).await }));
-            ended.map_err(|_| format!("it has not ended within {LIMIT:?}"))?
+                bed.log().capture(|| runtime.block_on(async { timeout(limit, (self.run)(bed)).await }));
+            ended.map_err(|_| format!("it has not ended within {limit:?}"))?
         };
         let thread = thread::Builder::new().name(self.name_with(bed.version()));
         let why = match thread::scope(|scope| Ok::<_, io::Error>(thread.spawn_scoped(scope, run)?.join()))? {

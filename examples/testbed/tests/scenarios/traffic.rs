@@ -137,6 +137,7 @@ pub(crate) struct Client {
     number: usize,
     to: SocketAddr,
     connection: Option<http::Connection>,
+    resets: bool,
 }
 
 /// How a request ended that got an answer: who has given it, or the SPOE status instead.
@@ -144,7 +145,7 @@ pub(crate) type Answer = Result<String, String>;
 
 impl Client {
     pub(crate) fn new(number: usize, to: SocketAddr) -> Self {
-        Self { number, to, connection: None }
+        Self { number, to, connection: None, resets: false }
     }
 
     async fn run(mut self, tally: watch::Sender<Tally>, stopped: watch::Receiver<bool>) {
@@ -176,7 +177,7 @@ impl Client {
     pub(crate) async fn ask(&mut self, path: &str) -> Outcome<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => http::Connection::open(self.to, None, SOON).await?,
+            None => self.connect().await?,
         };
         let response = connection.send(&http::Request::new("GET", path).deadline(SOON)).await?;
         // A worker of HAProxy that is about to go says so.
@@ -192,7 +193,21 @@ impl Client {
         }
     }
 
-    /// Closes the connection.
+    async fn connect(&mut self) -> Outcome<http::Connection> {
+        let connection = http::Connection::open(self.to, None, SOON).await?;
+        if self.resets {
+            connection.reset_when_dropped()?;
+        }
+        Ok(connection)
+    }
+
+    /// Ends all later connections with a reset.
+    pub(crate) fn with_resets(mut self) -> Self {
+        self.resets = true;
+        self
+    }
+
+    /// Ends the connection.
     pub(crate) fn leave(&mut self) {
         self.connection = None;
     }

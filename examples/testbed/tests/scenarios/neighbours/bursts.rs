@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use super::judge::Figures;
 use super::length;
-use super::run::{Setting, record, turn};
+use super::run::{Setting, TURN, record};
 use crate::bed::{Bed, Outcome, SOON};
 use crate::traffic::Client;
 
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// used once, and HAProxy from 3.1 lets all of the first burst wait on that.
 pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool) -> Outcome<Figures> {
     let mut pair = setting.start(bed, size).await?;
-    let _turn = turn().await;
+    let _turn = TURN.lock().await;
     let (mut records, mut took) = (Vec::new(), Duration::ZERO);
     let end = Instant::now() + length();
     while Instant::now() < end {

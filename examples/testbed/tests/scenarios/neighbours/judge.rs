@@ -52,7 +52,7 @@ impl Figures {
                 continue;
             }
             figures.times.push(*ended - *sent - Window::overlap(stalls, *sent, *ended));
-            for status in lost {
+            if let Some(status) = lost {
                 *figures.lost.entry(status.clone()).or_default() += 1;
             }
         }
@@ -86,15 +86,15 @@ impl Judge {
     pub(super) fn add(&mut self, size: usize, figures: &Figures) {
         let innocents = figures.times.len();
         let lost: usize = figures.lost.values().sum();
-        let statuses = figures.lost.iter().map(|(status, count)| format!("{count} x {status}"));
-        let statuses = Vec::from_iter(statuses).join(", ");
+        let statuses = Vec::from_iter(figures.lost.keys().map(String::as_str)).join(", ");
         let p99 = figures.percentile(99);
         let most = 3 * *self.short.get_or_insert(p99) + SLACK;
         if innocents == 0 {
             self.objections.push(format!("{size} bytes: no innocent request has ended"));
         }
         if lost > 0 {
-            self.objections.push(format!("{size} bytes: {lost} of {innocents} innocents lost: {statuses}"));
+            self.objections
+                .push(format!("{size} bytes: {lost} of {innocents} innocents lost (status {statuses})"));
         }
         if p99 > most {
             self.objections.push(format!("{size} bytes: the 99th percentile is {p99:?}, above {most:?}"));
