@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::judge::Figures;
 use super::length;
 use super::run::{Setting, TURN, record};
+use super::stalls::Watchdog;
 use crate::bed::{Bed, Outcome, SOON};
 use crate::traffic::Client;
 
@@ -21,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool) -> Outcome<Figures> {
     let mut pair = setting.start(bed, size).await?;
     let _turn = TURN.lock().await;
+    let watchdog = Watchdog::start();
     let (mut records, mut took) = (Vec::new(), Duration::ZERO);
     let end = Instant::now() + length();
     while Instant::now() < end {
@@ -45,5 +47,5 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool)
         drop(clients);
         pair.haproxy.reload().await?;
     }
-    Ok(Figures::new(&records, &[], setting.processing, took))
+    Ok(Figures::new(&records, watchdog.stop().await?, setting.processing, took))
 }

@@ -4,7 +4,7 @@
 //!
 //! It is **lost** if the client got the status that `set-on-error` leaves, an answer without the agent's variable, or none.
 //!
-//! A stall makes a request **late** if HAProxy or the agent did not run for more than half of `timeout processing` from when
+//! A stall makes a request **late** if HAProxy, the agent or this process did not run for more than half of `timeout processing` from when
 //! the client sent it on. It is counted apart, lost or not. Any other request has half of its time left, so a stall is no
 //! excuse for it: it is innocent, and lost if it is.
 //!
@@ -43,15 +43,16 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(records: &[Record], stalls: &[Window], processing: Duration, took: Duration) -> Self {
+    pub(super) fn new(records: &[Record], stalls: Vec<Window>, processing: Duration, took: Duration) -> Self {
+        let stalls = Window::merge(stalls);
         let mut figures = Self { took, ..Self::default() };
         for Record { sent, ended, lost } in records {
-            if Window::overlap(stalls, *sent, *sent + processing) > processing / 2 {
+            if Window::overlap(&stalls, *sent, *sent + processing) > processing / 2 {
                 figures.late += 1;
                 figures.late_and_lost += usize::from(lost.is_some());
                 continue;
             }
-            figures.times.push(*ended - *sent - Window::overlap(stalls, *sent, *ended));
+            figures.times.push(*ended - *sent - Window::overlap(&stalls, *sent, *ended));
             if let Some(status) = lost {
                 *figures.lost.entry(status.clone()).or_default() += 1;
             }

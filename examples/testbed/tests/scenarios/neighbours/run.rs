@@ -11,7 +11,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::judge::{Figures, Record};
 use super::length;
-use super::stalls::{Stalls, pick};
+use super::stalls::{Stalls, Watchdog, pick};
 use crate::bed::{Bed, Outcome, SOON};
 use crate::traffic::Client;
 
@@ -79,6 +79,7 @@ impl Setting {
 pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Figures> {
     let pair = setting.start(bed, size).await?;
     let _turn = TURN.lock().await;
+    let watchdog = Watchdog::start();
     let random = Arc::new(Random::new(2));
     // HAProxy from 3.1 has 20 requests wait on a connection once it was idle, and opens another one for each that is left.
     let mut records = vec![record(&mut Client::new(0, pair.haproxy.http()), 0).await];
@@ -98,7 +99,7 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Fi
             leaving.spawn(leave_until(end, client, leavers.after_ms.clone(), random.clone()));
         }
     }
-    let stalls = match &setting.stalls {
+    let mut stalls = match &setting.stalls {
         Some(stalls) => stalls.run(&pair.haproxy, &pair.agent, end).await?,
         None => Vec::new(),
     };
@@ -109,7 +110,9 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Fi
     while let Some(client) = timeout(SOON, leaving.join_next()).await? {
         client?;
     }
-    Ok(Figures::new(&records, &stalls, setting.processing, start.elapsed()))
+    let took = start.elapsed();
+    stalls.extend(watchdog.stop().await?);
+    Ok(Figures::new(&records, stalls, setting.processing, took))
 }
 
 /// Asks until then, and returns what became of the requests that the agent was not to be slow with.

@@ -1,10 +1,12 @@
-//! A HAProxy or an agent that does not run for a while.
+//! A HAProxy, an agent or a whole machine that does not run for a while.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use testbed::{AgentProcess, HaproxyProcess, Random};
-use tokio::time::sleep;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::bed::Outcome;
 
@@ -62,10 +64,61 @@ impl Stalls {
 }
 
 impl Window {
-    /// How much of all `windows` is between two moments.
+    /// The same windows in order, each moment in one of them only.
+    pub(super) fn merge(mut windows: Vec<Self>) -> Vec<Self> {
+        windows.sort_unstable_by_key(|window| window.start);
+        windows.dedup_by(|next, last| {
+            let touches = next.start <= last.end;
+            if touches {
+                last.end = last.end.max(next.end);
+            }
+            touches
+        });
+        windows
+    }
+
+    /// How much of all `windows`, which are merged, is between two moments.
     pub(super) fn overlap(windows: &[Self], from: Instant, to: Instant) -> Duration {
         let overlap = |window: &Self| window.end.min(to).saturating_duration_since(window.start.max(from));
         windows.iter().map(overlap).sum()
+    }
+}
+
+/// Notices when this process had no processor, as others on the machine need it: HAProxy and the agent will not have fared
+/// better.
+pub(super) struct Watchdog {
+    stop: oneshot::Sender<()>,
+    windows: JoinHandle<Vec<Window>>,
+}
+
+impl Watchdog {
+    const TICK: Duration = Duration::from_millis(5);
+    /// Less is what the slack is for.
+    const NOTICEABLE: Duration = Duration::from_millis(20);
+
+    pub(super) fn start() -> Self {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop, windows: tokio::spawn(Self::watch(stopped)) }
+    }
+
+    async fn watch(mut stopped: oneshot::Receiver<()>) -> Vec<Window> {
+        let mut windows = Vec::new();
+        loop {
+            let start = Instant::now() + Self::TICK;
+            if timeout(Self::TICK, &mut stopped).await.is_ok() {
+                return windows;
+            }
+            let end = Instant::now();
+            if end - start > Self::NOTICEABLE {
+                windows.push(Window { start, end });
+            }
+        }
+    }
+
+    pub(super) async fn stop(self) -> Outcome<Vec<Window>> {
+        // It waits for this, or for its being dropped.
+        let _ = self.stop.send(());
+        Ok(self.windows.await?)
     }
 }
 
