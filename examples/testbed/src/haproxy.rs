@@ -165,8 +165,8 @@ impl HaproxyProcess {
         self.process.signal(signal)
     }
 
-    /// Stops master and workers from running, without them noticing (SIGSTOP): connections stay open, and what clients and
-    /// agents send waits in the sockets.
+    /// Stops master and workers from running, without them noticing (SIGSTOP): connections stay open, and what clients
+    /// and agents send waits in the sockets.
     pub fn freeze(&self) -> Result<(), Error> {
         self.process.signal_group(Signal::STOP)
     }

@@ -1,6 +1,7 @@
 //! An agent to be stopped, killed and replaced by tests: it answers late, and says who it is.
 //!
-//! To the message `ask` with the argument `path` it sets `txn.<var-prefix>.path` to the same, and `agent` to its process id.
+//! To the message `ask` with the argument `path` it sets `txn.<var-prefix>.path` to the same, and `agent` to its
+//! process id.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use tracing::{Level, info};
 
 const USAGE: &str = "\
 usage: test-agent --listen ADDR [--delay MS] [--jitter MS] [--seed N] [--slow MS] [--padding BYTES] [--take-over]
-                  [--max-frame-size BYTES] [--max-connections N] [--quiet]
+                  [--max-frame-size N] [--one-at-a-time] [--max-connections N] [--quiet]
 
   --listen ADDR         HOST:PORT or unix:PATH
   --delay MS            answer each request after that time (default 0)
@@ -21,7 +22,8 @@ usage: test-agent --listen ADDR [--delay MS] [--jitter MS] [--seed N] [--slow MS
   --seed N              what the random times start from (default 0)
   --slow MS             answer requests whose path starts with /slow/ after that time instead (default: no difference)
   --padding BYTES       make the answers so much longer (default 0)
-  --max-frame-size BYTES  the longest frame to take and to send (default 16380)
+  --max-frame-size N    the longest frame to take and to send, in bytes (default 16380)
+  --one-at-a-time       have one request waiting on a connection: no pipelining
   --take-over           if another process listens at the Unix socket, take its place
   --max-connections N   how many connections may be open (default 1024)
   --quiet               log warnings, and that it listens, but not what is part of the day's work";
@@ -34,6 +36,7 @@ struct Options {
     slow: Option<Duration>,
     random: Random,
     padding: usize,
+    one_at_a_time: bool,
     take_over: bool,
     max_frame_size: u32,
     max_connections: usize,
@@ -52,6 +55,7 @@ impl Options {
                 "--listen" => options.listen = arguments.next()?,
                 "--seed" => options.random = Random::new(arguments.next()?.parse().ok()?),
                 "--padding" => options.padding = arguments.next()?.parse().ok()?,
+                "--one-at-a-time" => options.one_at_a_time = true,
                 "--take-over" => options.take_over = true,
                 "--max-frame-size" => options.max_frame_size = arguments.next()?.parse().ok()?,
                 "--max-connections" => options.max_connections = arguments.next()?.parse().ok()?,
@@ -102,10 +106,10 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     let shutdown = shutdown_signal()?;
     info!("listening on {listener}");
     let options = Arc::new(options);
-    let Options { max_connections, max_frame_size, .. } = *options;
+    let Options { max_connections, max_frame_size, one_at_a_time, .. } = *options;
     let service = service_fn(move |request: Request| answer(request, options.clone()));
     // How long a request may take is up to the test.
-    let server = Server::new(service).request_timeout(None);
+    let server = Server::new(service).request_timeout(None).pipelining(!one_at_a_time);
     let server = server.max_connections(max_connections).max_frame_size(max_frame_size);
     let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
     info!(unanswered = drained.unanswered, "stopped");

@@ -129,6 +129,7 @@ const SCENARIOS: &[Scenario] = &scenarios![
     load::long_answers,
     load::long_answers_to_few[FULL_BUFFER_WEDGES],
     neighbours::requests_given_up[MEASURED],
+    neighbours::requests_given_up_one_at_a_time[MEASURED],
     neighbours::clients_that_leave[MEASURED],
     neighbours::few_that_leave[MEASURED],
     neighbours::one_that_leaves[MEASURED],

@@ -1,10 +1,10 @@
 //! Requests whose neighbours are given up by HAProxy, whose clients leave, or whose HAProxy or agent stalls: what they
 //! notice of it, by the length of the answers.
 //!
-//! Each scenario runs with answers of 100 bytes and then with longer ones, each time with a HAProxy (`nbthread 1`) and an
-//! agent of its own, under the load of clients that ask again as soon as they have their answer, from the very first
-//! request on. It passes if no innocent request is lost, and if the 99th percentile of their times is within 3 times that
-//! of 100 bytes, plus [`SLACK`](judge::SLACK). What is innocent, lost and late by a stall is defined at [`judge`].
+//! Each scenario runs with answers of 100 bytes and then with longer ones, each time with a HAProxy (`nbthread 1`) and
+//! an agent of its own, under the load of clients that ask again as soon as they have their answer, from the very first
+//! request on. It passes if no innocent request is lost, and if the 99th percentile of their times is within 3 times
+//! that of 100 bytes, plus [`SLACK`](judge::SLACK). What is innocent, lost and late by a stall is defined at [`judge`].
 //!
 //! ```sh
 //! cargo test -p testbed --test scenarios -- neighbours:: --nocapture
@@ -12,9 +12,12 @@
 //! SPOP_NEIGHBOURS_SECONDS=10 cargo test --release -p testbed --test scenarios -- neighbours:: --nocapture
 //! ```
 //!
-//! At the end each run prints a row of a table, whose columns are those of docs/operations.md: HAProxy, length of the
-//! answers, neighbours, innocent requests, how many were lost (and the status of each), their p50 / p90 / p99 / longest
-//! time, innocent requests a second, and how many others a stall made late (and how many of these were lost).
+//! At the end each run prints a row of this table:
+//!
+//! ```text
+//! | HAProxy | answers | neighbours | innocents | lost | p50 / p90 / p99 / longest | a second | late by a stall (lost) |
+//! |---|---|---|---|---|---|---|---|
+//! ```
 
 mod bursts;
 mod judge;
@@ -62,6 +65,18 @@ pub(crate) async fn requests_given_up(bed: &Bed) -> Outcome {
     compare(bed, &setting, &[2_000, 10_000]).await
 }
 
+/// The same where HAProxy has one request waiting on a connection.
+pub(crate) async fn requests_given_up_one_at_a_time(bed: &Bed) -> Outcome {
+    let setting = Setting {
+        name: "one in ten takes 400 ms, `timeout processing 100ms`; no pipelining",
+        agent: &["--jitter", "5", "--slow", "400", "--one-at-a-time"],
+        processing: SHORT,
+        slow_in_ten: 1,
+        ..USUAL
+    };
+    compare(bed, &setting, &[10_000]).await
+}
+
 pub(crate) async fn clients_that_leave(bed: &Bed) -> Outcome {
     let leavers = Leavers { clients: 12, after_ms: 1..10 };
     let name = "12 of 40 clients leave after 1 to 10 ms";
@@ -77,7 +92,7 @@ pub(crate) async fn few_that_leave(bed: &Bed) -> Outcome {
         leavers: Some(Leavers { clients: 5, after_ms: 5..6 }),
         ..USUAL
     };
-    compare(bed, &setting, &[300, 1_000]).await
+    compare(bed, &setting, &[1_000]).await
 }
 
 pub(crate) async fn one_that_leaves(bed: &Bed) -> Outcome {
@@ -154,7 +169,11 @@ async fn compare_with(
     }
     let mut judge = Judge::new(bed.version(), setting.name);
     for size in [100].into_iter().chain(sizes) {
-        judge.add(size, &run(size).await?);
+        let mut figures = run(size).await?;
+        if judge.doubts(&figures) {
+            figures = run(size).await?;
+        }
+        judge.add(size, &figures);
         // Also what comes before a run that hangs.
         bed.report(judge.rows());
     }
@@ -176,7 +195,7 @@ fn runs_all() -> bool {
     env::var_os(SECONDS).is_some()
 }
 
-/// Whether a version is measured: those up to 3.0 take answers of any length at once, so only on demand.
+/// Whether a version is to be measured: those up to 3.0 take answers of any length at once, so only on demand.
 pub(crate) fn is_measured(version: Version) -> bool {
     version.speaks_mode_spop() || runs_all()
 }

@@ -17,8 +17,8 @@ const CLIENTS: usize = 20;
 /// What HAProxy needs to put a connection back to the idle ones.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Two bursts after each reload of HAProxy, whose new worker has no connection to the agent. If `on_one`, it has one that was
-/// used once, and HAProxy from 3.1 lets all of the first burst wait on that.
+/// Two bursts after each reload of HAProxy, whose new worker has no connection to the agent. If `on_one`, it has one
+/// that was used once, and HAProxy from 3.1 lets all of the first burst wait on that.
 pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool) -> Outcome<Figures> {
     let mut pair = setting.start(bed, size).await?;
     let _turn = TURN.lock().await;

@@ -37,7 +37,8 @@ pub(super) struct Setting {
     pub(super) bufsize: usize,
 }
 
-/// Clients, each of which asks, ends its connection after a while, every other one with a reset, answered or not, and starts again.
+/// Clients, each of which asks, ends its connection after a while, answered or not, and starts again. Every other one
+/// ends it with a reset: HAProxy 3.2 goes on with a request whose client has only closed, 3.4 does not.
 #[derive(Clone, Debug)]
 pub(super) struct Leavers {
     pub(super) clients: usize,
@@ -81,7 +82,7 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Fi
     let _turn = TURN.lock().await;
     let watchdog = Watchdog::start();
     let random = Arc::new(Random::new(2));
-    // HAProxy from 3.1 has 20 requests wait on a connection once it was idle, and opens another one for each that is left.
+    // HAProxy from 3.1 has 20 requests wait on a connection once it was idle, and opens one for each that is left.
     let mut records = vec![record(&mut Client::new(0, pair.haproxy.http()), 0).await];
     let start = Instant::now();
     let end = start + length();
@@ -94,7 +95,6 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Fi
     if let Some(leavers) = &setting.leavers {
         for number in 0..leavers.clients {
             let client = Client::new(number, pair.haproxy.http());
-            // HAProxy 3.2 goes on with a request whose client has only closed, 3.4 does not.
             let client = if number % 2 == 0 { client.with_resets() } else { client };
             leaving.spawn(leave_until(end, client, leavers.after_ms.clone(), random.clone()));
         }
@@ -135,6 +135,7 @@ pub(super) async fn record(client: &mut Client, number: usize) -> Record {
     let lost = match answer {
         Ok(Ok(_)) => None,
         Ok(Err(status)) => Some(status),
+        // Such as an answer without the agent's variables.
         Err(error) => Some(error.to_string()),
     };
     Record { sent, ended: Instant::now(), lost }

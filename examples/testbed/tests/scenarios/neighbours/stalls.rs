@@ -84,8 +84,8 @@ impl Window {
     }
 }
 
-/// Notices when this process had no processor, as others on the machine need it: HAProxy and the agent will not have fared
-/// better.
+/// Notices when this process had no processor, as others on the machine need it: HAProxy and the agent will not have
+/// fared better.
 pub(super) struct Watchdog {
     stop: oneshot::Sender<()>,
     windows: JoinHandle<Vec<Window>>,
