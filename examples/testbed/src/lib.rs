@@ -72,6 +72,7 @@ pub use error::Error;
 pub use haproxy::HaproxyProcess;
 pub use lines::Lines;
 pub use port::ReservedPort;
+pub use proc::cpu_wait;
 pub use provision::{Haproxy, Version, haproxies};
 pub use random::Random;
 pub use runtime_api::ServerStatus;

@@ -22,10 +22,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool) -> Outcome<Figures> {
     let mut pair = setting.start(bed, size).await?;
     let _turn = TURN.lock().await;
-    let watchdog = Watchdog::start();
-    let (mut records, mut took) = (Vec::new(), Duration::ZERO);
+    let (mut records, mut stalls, mut took) = (Vec::new(), Vec::new(), Duration::ZERO);
     let end = Instant::now() + length();
     while Instant::now() < end {
+        let watchdog = Watchdog::start(&pair);
         let mut clients = Vec::from_iter((0..CLIENTS).map(|number| Client::new(number, pair.haproxy.http())));
         if on_one {
             records.push(record(&mut clients[0], 0).await);
@@ -45,7 +45,8 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool)
             took += start.elapsed();
         }
         drop(clients);
+        stalls.extend(watchdog.stop().await?);
         pair.haproxy.reload().await?;
     }
-    Ok(Figures::new(&records, watchdog.stop().await?, setting.processing, took))
+    Ok(Figures::new(&records, stalls, setting.processing, took))
 }

@@ -80,7 +80,7 @@ impl Setting {
 pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Figures> {
     let pair = setting.start(bed, size).await?;
     let _turn = TURN.lock().await;
-    let watchdog = Watchdog::start();
+    let watchdog = Watchdog::start(&pair);
     let random = Arc::new(Random::new(2));
     // HAProxy from 3.1 has 20 requests wait on a connection once it was idle, and opens one for each that is left.
     let mut records = vec![record(&mut Client::new(0, pair.haproxy.http()), 0).await];
@@ -100,7 +100,7 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Fi
         }
     }
     let mut stalls = match &setting.stalls {
-        Some(stalls) => stalls.run(&pair.haproxy, &pair.agent, end).await?,
+        Some(stalls) => stalls.run(&pair, end).await?,
         None => Vec::new(),
     };
     sleep_until(end.into()).await;

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use testbed::{AgentProcess, HaproxyProcess, Random};
+use testbed::{Random, cpu_wait};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::run::Pair;
 use crate::bed::Outcome;
 
 /// Who stalls, how long it runs in between, and how long it stalls.
@@ -33,12 +34,7 @@ pub(super) struct Window {
 
 impl Stalls {
     /// Stops it (SIGSTOP) and lets it go on (SIGCONT), again and again until `end`.
-    pub(super) async fn run(
-        &self,
-        haproxy: &HaproxyProcess,
-        agent: &AgentProcess,
-        end: Instant,
-    ) -> Outcome<Vec<Window>> {
+    pub(super) async fn run(&self, pair: &Pair, end: Instant) -> Outcome<Vec<Window>> {
         let random = Random::new(1);
         let mut windows = Vec::new();
         loop {
@@ -50,13 +46,13 @@ impl Stalls {
             sleep(pause).await;
             let start = Instant::now();
             match self.who {
-                Who::Haproxy => haproxy.freeze()?,
-                Who::Agent => agent.freeze()?,
+                Who::Haproxy => pair.haproxy.freeze()?,
+                Who::Agent => pair.agent.freeze()?,
             }
             sleep(pick(&random, &self.for_ms)).await;
             match self.who {
-                Who::Haproxy => haproxy.thaw()?,
-                Who::Agent => agent.thaw()?,
+                Who::Haproxy => pair.haproxy.thaw()?,
+                Who::Agent => pair.agent.thaw()?,
             }
             windows.push(Window { start, end: Instant::now() });
         }
@@ -84,8 +80,7 @@ impl Window {
     }
 }
 
-/// Notices when this process had no processor, as others on the machine need it: HAProxy and the agent will not have
-/// fared better.
+/// Notices when this process, HAProxy or the agent had no processor, as others on the machine had them.
 pub(super) struct Watchdog {
     stop: oneshot::Sender<()>,
     windows: JoinHandle<Vec<Window>>,
@@ -94,24 +89,33 @@ pub(super) struct Watchdog {
 impl Watchdog {
     const TICK: Duration = Duration::from_millis(5);
     /// Less is what the slack is for.
-    const NOTICEABLE: Duration = Duration::from_millis(20);
+    const NOTICEABLE: Duration = Duration::from_millis(10);
 
-    pub(super) fn start() -> Self {
+    pub(super) fn start(pair: &Pair) -> Self {
         let (stop, stopped) = oneshot::channel();
-        Self { stop, windows: tokio::spawn(Self::watch(stopped)) }
+        let mut pids = pair.haproxy.pids();
+        pids.push(pair.agent.pid());
+        Self { stop, windows: tokio::spawn(Self::watch(pids, stopped)) }
     }
 
-    async fn watch(mut stopped: oneshot::Receiver<()>) -> Vec<Window> {
+    async fn watch(pids: Vec<u32>, mut stopped: oneshot::Receiver<()>) -> Vec<Window> {
+        // Without what the kernel says, or the process, nothing is to be excused.
+        let waits = || pids.iter().map(|&pid| cpu_wait(pid).unwrap_or_default());
+        let mut last = Vec::from_iter(waits());
         let mut windows = Vec::new();
         loop {
-            let start = Instant::now() + Self::TICK;
+            let expected = Instant::now() + Self::TICK;
             if timeout(Self::TICK, &mut stopped).await.is_ok() {
                 return windows;
             }
             let end = Instant::now();
-            if end - start > Self::NOTICEABLE {
+            let next = Vec::from_iter(waits());
+            let waited = next.iter().zip(&last).map(|(next, last)| next.saturating_sub(*last));
+            let longest = waited.chain([end - expected]).max().unwrap_or_default();
+            if let Some(start) = end.checked_sub(longest).filter(|_| longest > Self::NOTICEABLE) {
                 windows.push(Window { start, end });
             }
+            last = next;
         }
     }
 
