@@ -8,7 +8,7 @@
 //!
 //! ```sh
 //! cargo test -p testbed --test scenarios -- neighbours:: --nocapture
-//! # All lengths, 10 seconds each, on HAProxy up to 3.0 too: half an hour.
+//! # All lengths, 10 seconds each, on HAProxy up to 3.0 too: an hour.
 //! SPOP_NEIGHBOURS_SECONDS=10 cargo test --release -p testbed --test scenarios -- neighbours:: --nocapture
 //! ```
 //!
