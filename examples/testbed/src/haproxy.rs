@@ -165,6 +165,17 @@ impl HaproxyProcess {
         self.process.signal(signal)
     }
 
+    /// Stops master and workers from running, without them noticing (SIGSTOP): connections stay open, and what clients
+    /// and agents send waits in the sockets.
+    pub fn freeze(&self) -> Result<(), Error> {
+        self.process.signal_group(Signal::STOP)
+    }
+
+    /// Lets them run again (SIGCONT).
+    pub fn thaw(&self) -> Result<(), Error> {
+        self.process.signal_group(Signal::CONT)
+    }
+
     /// Waits until the master has exited.
     pub async fn wait_exit(&mut self, deadline: Duration) -> Result<ExitStatus, Error> {
         match self.process.wait_exit(deadline).await {

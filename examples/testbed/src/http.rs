@@ -5,9 +5,11 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -161,8 +163,8 @@ pub struct Connection {
     stream: BufReader<Box<dyn Stream>>,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+trait Stream: AsyncRead + AsyncWrite + AsFd + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + AsFd + Unpin + Send> Stream for T {}
 
 impl Connection {
     /// Connects, from that source address if one is given.
@@ -182,6 +184,12 @@ impl Connection {
         let connected = timeout(deadline, connect).await;
         let stream = connected.map_err(|_| Error::deadline(&doing, deadline))?.map_err(Error::io(doing))?;
         Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Has the connection end with a reset when it is dropped, as that of a client that is gone.
+    pub fn reset_when_dropped(&self) -> Result<(), Error> {
+        let set = set_socket_linger(self.stream.get_ref(), Some(Duration::ZERO));
+        set.map_err(|errno| Error::io("let a connection end with a reset")(errno.into()))
     }
 
     /// Sends a request and returns the answer. The connection can be used again unless that was an error, or said

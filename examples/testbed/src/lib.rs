@@ -60,6 +60,7 @@ mod port;
 mod proc;
 mod process;
 mod provision;
+mod random;
 mod runtime_api;
 mod spoe;
 
@@ -71,7 +72,9 @@ pub use error::Error;
 pub use haproxy::HaproxyProcess;
 pub use lines::Lines;
 pub use port::ReservedPort;
+pub use proc::cpu_wait;
 pub use provision::{Haproxy, Version, haproxies};
+pub use random::Random;
 pub use runtime_api::ServerStatus;
 /// Names of signals, for [`HaproxyProcess::signal`] and [`AgentProcess::signal`].
 pub use rustix::process::Signal;

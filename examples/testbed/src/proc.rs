@@ -41,6 +41,15 @@ pub(crate) fn catches(pid: u32, signal: Signal) -> bool {
     is_in("SigCgt") && !is_in("SigBlk")
 }
 
+/// Returns how long the first thread of a process has waited for a processor so far, while it could have run. It includes
+/// a wait once that has ended.
+pub fn cpu_wait(pid: u32) -> Result<Duration, Error> {
+    let path = format!("/proc/{pid}/schedstat");
+    let text = fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;
+    let nanos = text.split_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
+    nanos.map(Duration::from_nanos).ok_or(Error::Malformed(format!("{path}: {text:?}")))
+}
+
 /// CPU time used so far, user and system, by all of its threads.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration, Error> {
     let doing = || Error::Malformed(format!("/proc/{pid}/stat: process gone?"));

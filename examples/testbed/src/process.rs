@@ -59,12 +59,21 @@ impl Process {
 
     /// Sends a signal to the leader only.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.send(signal, kill_process)
+    }
+
+    /// Sends a signal to all processes of the group.
+    pub(crate) fn signal_group(&self, signal: Signal) -> Result<(), Error> {
+        self.send(signal, kill_process_group)
+    }
+
+    fn send(&self, signal: Signal, kill: fn(Pid, Signal) -> rustix::io::Result<()>) -> Result<(), Error> {
         let doing = format!("send {signal:?} to {}", self.name);
         if self.status.is_some() {
             // The process id may be somebody else's by now.
             return Err(Error::Usage(format!("{doing}: it has exited")));
         }
-        kill_process(Pid::from_child(&self.child), signal).map_err(|errno| Error::io(doing)(errno.into()))
+        kill(Pid::from_child(&self.child), signal).map_err(|errno| Error::io(doing)(errno.into()))
     }
 
     /// Stops the leader (SIGSTOP), and waits until it has stopped: a signal that comes before would still act.

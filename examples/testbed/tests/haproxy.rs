@@ -89,6 +89,33 @@ async fn drop_leaves_no_process_no_port_and_no_file() {
 }
 
 #[tokio::test]
+async fn a_frozen_haproxy_responds_once_it_is_thawed() {
+    let (backend, agent) = (Backend::start().await.unwrap(), ReservedPort::new().unwrap());
+    for program in each_haproxy() {
+        let haproxy = HaproxyProcess::start(&program, &config(&backend, &agent)).await.unwrap();
+        let mut client = http::Connection::open(haproxy.http(), None, SOON).await.unwrap();
+        let request = http::Request::new("GET", "/");
+        client.send(&request).await.unwrap();
+        haproxy.freeze().unwrap();
+        let sent = tokio::time::timeout(Duration::from_millis(100), client.send(&request)).await;
+        assert!(sent.is_err(), "{sent:?}");
+        haproxy.thaw().unwrap();
+        assert_eq!(http::get(haproxy.http(), "/", &[]).await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_can_leave_with_a_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = http::Connection::open(listener.local_addr().unwrap(), None, SOON).await.unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    client.reset_when_dropped().unwrap();
+    drop(client);
+    let read = accepted.read(&mut [0]).await;
+    assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn a_reload_replaces_the_worker_and_keeps_serving() {
     let (backend, agent) = (Backend::start().await.unwrap(), ReservedPort::new().unwrap());
     for program in each_haproxy() {

@@ -17,6 +17,7 @@ mod lifecycle;
 mod load;
 mod log;
 mod messages;
+mod neighbours;
 mod pitfalls;
 mod reputation;
 mod table;
@@ -73,6 +74,14 @@ const FULL_BUFFER_WEDGES: Only = Only {
     applies: Version::speaks_mode_spop,
     why: "HAProxy up to 3.0 takes answers of any length at once (long_answers)",
 };
+const MEASURED: Only = Only {
+    applies: neighbours::is_measured,
+    why: "HAProxy up to 3.0 takes answers of any length at once; SPOP_NEIGHBOURS_SECONDS=10 measures it, too",
+};
+const SLOT_FREED: Only = Only {
+    applies: Version::speaks_mode_spop,
+    why: "HAProxy up to 3.0 has a connection wait for an answer that it has given up, and the next requests with it",
+};
 
 macro_rules! scenarios {
     ($($module:ident::$name:ident $([$only:expr])?,)*) => {
@@ -125,6 +134,17 @@ const SCENARIOS: &[Scenario] = &scenarios![
     load::parallel_clients,
     load::long_answers,
     load::long_answers_to_few[FULL_BUFFER_WEDGES],
+    neighbours::requests_given_up[MEASURED],
+    neighbours::requests_given_up_one_at_a_time[SLOT_FREED],
+    neighbours::clients_that_leave[MEASURED],
+    neighbours::few_that_leave[MEASURED],
+    neighbours::one_that_leaves[MEASURED],
+    neighbours::stalled_haproxy[MEASURED],
+    neighbours::stalled_agent[MEASURED],
+    neighbours::small_buffers[MEASURED],
+    neighbours::large_buffers[MEASURED],
+    neighbours::first_burst[MEASURED],
+    neighbours::first_burst_on_one_connection[MEASURED],
     pitfalls::late_answer,
     pitfalls::odd_status_in_check,
     pitfalls::agent_lowers_frame_size,
@@ -211,9 +231,11 @@ impl Scenario {
     fn run_on(&self, bed: &Bed) -> Result<(), Failed> {
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            // Those that measure wait for their turn.
+            let limit = LIMIT + 100 * neighbours::length();
             let ended =
-                bed.log().capture(|| runtime.block_on(async { timeout(LIMIT, (self.run)(bed)).await }));
-            ended.map_err(|_| format!("it has not ended within {LIMIT:?}"))?
+                bed.log().capture(|| runtime.block_on(async { timeout(limit, (self.run)(bed)).await }));
+            ended.map_err(|_| format!("it has not ended within {limit:?}"))?
         };
         let thread = thread::Builder::new().name(self.name_with(bed.version()));
         let why = match thread::scope(|scope| Ok::<_, io::Error>(thread.spawn_scoped(scope, run)?.join()))? {

@@ -51,8 +51,7 @@ impl Traffic {
         let (stop, stopped) = watch::channel(false);
         let mut set = JoinSet::new();
         for client in 0..clients {
-            let client = Client { number: client, to, connection: None };
-            set.spawn(client.run(count.clone(), stopped.clone()));
+            set.spawn(Client::new(client, to).run(count.clone(), stopped.clone()));
         }
         Self { tally, stop, clients: set }
     }
@@ -133,16 +132,22 @@ impl fmt::Debug for Tally {
     }
 }
 
-struct Client {
+/// A client that keeps its connection.
+pub(crate) struct Client {
     number: usize,
     to: SocketAddr,
     connection: Option<http::Connection>,
+    resets: bool,
 }
 
 /// How a request ended that got an answer: who has given it, or the SPOE status instead.
-type Answer = Result<String, String>;
+pub(crate) type Answer = Result<String, String>;
 
 impl Client {
+    pub(crate) fn new(number: usize, to: SocketAddr) -> Self {
+        Self { number, to, connection: None, resets: false }
+    }
+
     async fn run(mut self, tally: watch::Sender<Tally>, stopped: watch::Receiver<bool>) {
         for n in 0.. {
             if *stopped.borrow() {
@@ -168,10 +173,11 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, path: &str) -> Outcome<Answer> {
+    /// Asks for a path. The connection is closed if this is dropped before its end, and after an error.
+    pub(crate) async fn ask(&mut self, path: &str) -> Outcome<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => http::Connection::open(self.to, None, SOON).await?,
+            None => self.connect().await?,
         };
         let response = connection.send(&http::Request::new("GET", path).deadline(SOON)).await?;
         // A worker of HAProxy that is about to go says so.
@@ -185,5 +191,24 @@ impl Client {
             (200, Some(status), _) => Ok(Err(status.to_owned())),
             _ => Err(format!("answer to {path}: {response:?}").into()),
         }
+    }
+
+    async fn connect(&mut self) -> Outcome<http::Connection> {
+        let connection = http::Connection::open(self.to, None, SOON).await?;
+        if self.resets {
+            connection.reset_when_dropped()?;
+        }
+        Ok(connection)
+    }
+
+    /// Ends all later connections with a reset.
+    pub(crate) fn with_resets(mut self) -> Self {
+        self.resets = true;
+        self
+    }
+
+    /// Ends the connection.
+    pub(crate) fn leave(&mut self) {
+        self.connection = None;
     }
 }
