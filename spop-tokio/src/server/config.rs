@@ -7,6 +7,9 @@ use spop::{Actions, NotifyId, Scope, agent};
 use super::Server;
 use crate::BoxError;
 
+/// Ten years: what every longer time is cut to, so that adding one to the present overflows nowhere.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// Every knob of a [`Server`].
 #[derive(Clone)]
 pub(super) struct Config {
@@ -147,6 +150,7 @@ impl Failure {
     }
 }
 
+/// Times of more than ten years count as ten years.
 impl<S> Server<S> {
     /// How many connections may be open; default 1024. At the limit no more are accepted: they wait in the listen backlog.
     ///
@@ -212,7 +216,7 @@ impl<S> Server<S> {
     /// holds a connection.
     #[must_use]
     pub fn hello_timeout(mut self, timeout: Duration) -> Self {
-        self.config.hello_timeout = timeout;
+        self.config.hello_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -222,14 +226,14 @@ impl<S> Server<S> {
     /// agent closes may be carrying a request already, which fails. If set, more than two minutes.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.config.idle_timeout = timeout.into();
+        self.config.idle_timeout = timeout.into().map(|timeout| timeout.min(LONGEST));
         self
     }
 
     /// How long a peer may leave answers unread once the socket is full; default 10 s, then the connection is closed.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.config.write_timeout = timeout;
+        self.config.write_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -239,7 +243,7 @@ impl<S> Server<S> {
     /// Keep it below `timeout processing` of the `spoe-agent`: HAProxy waits that long for an answer, and takes none later.
     #[must_use]
     pub fn request_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.config.request_timeout = timeout.into();
+        self.config.request_timeout = timeout.into().map(|timeout| timeout.min(LONGEST));
         self
     }
 
@@ -251,7 +255,7 @@ impl<S> Server<S> {
     /// 3.0 with `option pipelining` another request may be under way at that moment, which fails.
     #[must_use]
     pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
-        self.config.max_connection_age = age.into();
+        self.config.max_connection_age = age.into().map(|age| age.min(LONGEST));
         self
     }
 
@@ -263,7 +267,7 @@ impl<S> Server<S> {
     /// default `inter 2s` and `fall 3` these take 6 s. Keep it below the time that a supervisor gives the process to stop.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.config.drain_timeout = timeout;
+        self.config.drain_timeout = timeout.min(LONGEST);
         self
     }
 
