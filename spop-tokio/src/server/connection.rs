@@ -247,7 +247,7 @@ where
 
     /// Handles the complete frames of the input; gives whether it stopped for answers that are to be sent first.
     fn take_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        if self.connection.phase() == Phase::Hello && self.signal.shutdown().fails_checks() {
+        if self.connection.phase() == Phase::Hello && self.signal.decide_check() {
             self.connection.fail_health_check();
         }
         while self.out.len() < MAX_UNSENT {
@@ -288,7 +288,7 @@ where
                 self.timers.clear(Timer::Hello);
             }
             Event::HealthCheck => {
-                let passed = !self.signal.shutdown().fails_checks();
+                let passed = !self.signal.fails_check();
                 self.check = Some(passed);
                 self.observer.checked(passed);
             }

@@ -47,7 +47,7 @@ impl Shutdown {
         self.fails_checks.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn fails_checks(&self) -> bool {
+    fn fails_checks(&self) -> bool {
         self.fails_checks.load(Ordering::Relaxed)
     }
 
@@ -86,16 +86,30 @@ pub(super) struct Signal {
     begun: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whom `begun` wakes.
     waker: Option<Waker>,
+    /// What a health check on this connection is told.
+    fails_check: bool,
 }
 
 impl Signal {
     pub(super) fn new(shutdown: Arc<Shutdown>) -> Self {
         let begun = Box::pin(shutdown.begun.clone().cancelled_owned());
-        Self { shutdown, begun, waker: None }
+        Self { shutdown, begun, waker: None, fails_check: false }
     }
 
     pub(super) fn shutdown(&self) -> &Shutdown {
         &self.shutdown
+    }
+
+    /// Decides whether a health check that comes now is to fail. What it was told counts, so that is what
+    /// [`fails_check`](Self::fails_check) returns from then on: a shutdown can begin at any moment in between.
+    pub(super) fn decide_check(&mut self) -> bool {
+        self.fails_check = self.shutdown.fails_checks();
+        self.fails_check
+    }
+
+    /// What was decided last.
+    pub(super) fn fails_check(&self) -> bool {
+        self.fails_check
     }
 
     /// When the drain must be over; pending until it begins.
@@ -140,6 +154,16 @@ mod tests {
             shutdown.checked(passed);
             assert_eq!(is_over().await, over);
         }
+    }
+
+    #[tokio::test]
+    async fn a_check_that_passed_has_passed_whatever_begins_then() {
+        let shutdown = Shutdown::new();
+        let mut signal = Signal::new(Arc::clone(&shutdown));
+        assert!(!signal.decide_check());
+        shutdown.fail_checks();
+        assert!(!signal.fails_check());
+        assert!(signal.decide_check() && signal.fails_check());
     }
 
     #[tokio::test]
