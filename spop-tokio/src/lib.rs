@@ -86,7 +86,7 @@ pub use client::{Client, Driver, health_check};
 pub use codec::SpopCodec;
 pub use error::{BoxError, Error};
 pub use router::{MessageRequest, Router};
-pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener};
+pub use server::{Drained, Failure, FailureKind, ForceShutdown, Listener, Serve, Server, SocketListener};
 pub use service::{ConnectionInfo, Peer, Request, Service, ServiceFn, service_fn};
 #[cfg(feature = "signal")]
 pub use signal::shutdown_signal;

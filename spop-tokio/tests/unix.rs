@@ -81,7 +81,7 @@ async fn an_abstract_address_is_what_haproxy_calls_so() {
         assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}");
         assert!(error.to_string().contains(&address), "{error}");
         let _peer = UnixStream::connect_addr(&SocketAddr::from_abstract_name(connect_to).unwrap()).unwrap();
-        assert_eq!(soon(listener.accept()).await.1, Peer::Unix);
+        assert_eq!(soon(listener.accept()).await.await.unwrap().1, Peer::Unix);
     }
 }
 
@@ -89,8 +89,8 @@ async fn an_abstract_address_is_what_haproxy_calls_so() {
 async fn the_peer_is_a_unix_one() {
     let (_directory, path) = place();
     let mut listener = SocketListener::bind_unix(&path, None).unwrap();
-    let (_peer, (_, from)) = tokio::join!(soon(UnixStream::connect(&path)), soon(listener.accept()));
-    assert_eq!(from, Peer::Unix);
+    let (_peer, setup) = tokio::join!(soon(UnixStream::connect(&path)), soon(listener.accept()));
+    assert_eq!(setup.await.unwrap().1, Peer::Unix);
 }
 
 #[tokio::test]

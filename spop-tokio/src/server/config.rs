@@ -152,9 +152,15 @@ impl Failure {
 
 /// Times of more than ten years count as ten years.
 impl<S> Server<S> {
-    /// How many connections may be open; default 1024. At the limit no more are accepted: they wait in the listen backlog.
+    /// How many connections may be served at a time; default 1024. An idle one costs about 5 KiB.
     ///
-    /// HAProxy opens one per request of a burst, up to the `maxconn` of its `server` line. An idle one costs about 5 KiB.
+    /// At the limit 32 more are accepted. Those that turn out to be health checks are answered, so that HAProxy does not take an
+    /// agent for dead that is busy, or whose connections belong to peers that are gone. The others wait until one that is open
+    /// ends. One that has waited for [`hello_timeout`](Self::hello_timeout), or has waited longest when yet another one comes, is
+    /// refused with AGENT-DISCONNECT, status 13, which fails its requests at once.
+    ///
+    /// HAProxy opens a connection per request of a burst, up to the `maxconn` of its `server` line: set that, times the HAProxy
+    /// processes that use this agent, to no more than this.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.config.max_connections = connections.max(1);
@@ -261,7 +267,8 @@ impl<S> Server<S> {
 
     /// How long a graceful shutdown may take; default 10 s. Then requests that are still at work get the fallback answer
     /// of [`on_failure`](Self::on_failure), as [`FailureKind::Shutdown`], and all connections are closed, within two
-    /// seconds more.
+    /// seconds more. A handler that blocks its thread is left behind a second later; but a runtime that is dropped, such as that of
+    /// `#[tokio::main]`, waits for its threads: see tokio's `Runtime::shutdown_background`, or call `std::process::exit`.
     ///
     /// Two thirds of it at most go to failing health checks, see [`drain_checks`](Self::drain_checks): with HAProxy's
     /// default `inter 2s` and `fall 3` these take 6 s. Keep it below the time that a supervisor gives the process to stop.

@@ -1,6 +1,6 @@
 //! Where connections come from.
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -27,10 +27,17 @@ pub trait Listener: Send + 'static {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection and who it comes from. Errors are its own to deal with: it must not return in a tight loop.
+    /// What there is to do before a connection can be used, such as a TLS handshake: [`Ready`] if there is nothing.
+    ///
+    /// It runs in the connection's own task, so a slow peer keeps nobody else waiting, for
+    /// [`hello_timeout`](crate::Server::hello_timeout) at most. It returns the connection and who it comes from. Its error ends the
+    /// connection and is logged, so it should say whom it is about.
+    type Setup: Future<Output = io::Result<(Self::Io, Peer)>> + Send + 'static;
+
+    /// Accepts the next connection. Errors are its own to deal with: it must not return in a tight loop.
     ///
     /// Dropping the future must lose no connection.
-    fn accept(&mut self) -> impl Future<Output = (Self::Io, Peer)> + Send;
+    fn accept(&mut self) -> impl Future<Output = Self::Setup> + Send;
 
     /// Whether new connections go to somebody else by now, see [`SocketListener::take_over_unix`]: a graceful shutdown then waits
     /// for no health check. False unless implemented.
@@ -41,22 +48,27 @@ pub trait Listener: Send + 'static {
 
 impl Listener for TcpListener {
     type Io = TcpStream;
+    type Setup = Accepted<TcpStream>;
 
-    async fn accept(&mut self) -> (TcpStream, Peer) {
+    async fn accept(&mut self) -> Self::Setup {
         let (stream, address) = retry(|| TcpListener::accept(self)).await;
         // Answers are small and must leave at once; if the system refuses that, they leave a little later.
         let _ = stream.set_nodelay(true);
-        (stream, Peer::Tcp(address))
+        ready(Ok((stream, Peer::Tcp(address))))
     }
 }
 
 impl Listener for UnixListener {
     type Io = UnixStream;
+    type Setup = Accepted<UnixStream>;
 
-    async fn accept(&mut self) -> (UnixStream, Peer) {
-        (retry(|| UnixListener::accept(self)).await.0, Peer::Unix)
+    async fn accept(&mut self) -> Self::Setup {
+        ready(Ok((retry(|| UnixListener::accept(self)).await.0, Peer::Unix)))
     }
 }
+
+/// There is nothing to set up.
+type Accepted<Io> = Ready<io::Result<(Io, Peer)>>;
 
 /// A listener at an address that a user wrote: TCP or Unix.
 ///
@@ -156,23 +168,20 @@ impl fmt::Display for SocketListener {
 
 impl Listener for SocketListener {
     type Io = Either<TcpStream, UnixStream>;
+    type Setup = Accepted<Self::Io>;
 
-    async fn accept(&mut self) -> (Self::Io, Peer) {
-        match &mut self.0 {
+    async fn accept(&mut self) -> Self::Setup {
+        let listener = match &mut self.0 {
             Socket::Tcp(listener) => {
-                let (stream, peer) = Listener::accept(listener).await;
-                (Either::Left(stream), peer)
+                let accepted = Listener::accept(listener).await.into_inner();
+                return ready(accepted.map(|(stream, peer)| (Either::Left(stream), peer)));
             }
-            Socket::Unix(socket) => {
-                let (stream, peer) = Listener::accept(socket.listener()).await;
-                (Either::Right(stream), peer)
-            }
+            Socket::Unix(socket) => socket.listener(),
             #[cfg(target_os = "linux")]
-            Socket::Abstract(socket) => {
-                let (stream, peer) = Listener::accept(socket.listener()).await;
-                (Either::Right(stream), peer)
-            }
-        }
+            Socket::Abstract(socket) => socket.listener(),
+        };
+        let accepted = Listener::accept(listener).await.into_inner();
+        ready(accepted.map(|(stream, peer)| (Either::Right(stream), peer)))
     }
 
     fn is_taken_over(&self) -> bool {

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod abstract_socket;
+mod admission;
 mod config;
 mod connection;
 #[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]
@@ -9,6 +10,7 @@ mod figures;
 mod handlers;
 mod listener;
 mod observer;
+mod open;
 mod pace;
 mod serve;
 mod shutdown;
@@ -22,7 +24,7 @@ use std::sync::atomic::AtomicUsize;
 
 pub use config::{Failure, FailureKind};
 pub use listener::{Listener, SocketListener};
-pub use serve::{Drained, Serve};
+pub use serve::{Drained, ForceShutdown, Serve};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::config::Config;
