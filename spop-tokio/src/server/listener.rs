@@ -7,13 +7,14 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 use tokio_util::either::Either;
 
 #[cfg(target_os = "linux")]
 use super::abstract_socket::AbstractSocket;
-use super::unix::{Live, UnixSocket};
+use super::tcp;
+use super::unix::UnixSocket;
 use crate::log::warning;
 use crate::service::Peer;
 
@@ -23,6 +24,8 @@ pub(super) const BACKLOG: u32 = 4096;
 
 /// A source of connections. Implemented for tokio's listeners and for [`SocketListener`]; implement it to serve TLS or
 /// anything else.
+///
+/// A `TcpListener` of your own has no [keep-alive](SocketListener::keepalive), unless you set it.
 pub trait Listener: Send + 'static {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -39,8 +42,8 @@ pub trait Listener: Send + 'static {
     /// Dropping the future must lose no connection.
     fn accept(&mut self) -> impl Future<Output = Self::Setup> + Send;
 
-    /// Whether new connections go to somebody else by now, see [`SocketListener::take_over_unix`]: a graceful shutdown then waits
-    /// for no health check. False unless implemented.
+    /// Whether somebody else takes new connections, too, see [`SocketListener::take_over`]: a graceful shutdown then fails no health
+    /// check before it closes. False unless implemented.
     fn is_taken_over(&self) -> bool {
         false
     }
@@ -65,6 +68,13 @@ impl Listener for UnixListener {
     async fn accept(&mut self) -> Self::Setup {
         ready(Ok((retry(|| UnixListener::accept(self)).await.0, Peer::Unix)))
     }
+}
+
+/// What to do at an address where another process listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Live {
+    Refuse,
+    TakeOver,
 }
 
 /// There is nothing to set up.
@@ -104,19 +114,42 @@ impl SocketListener {
     /// # Errors
     /// If the address is none of these, or cannot be listened at; for a Unix socket see [`bind_unix`](Self::bind_unix).
     pub async fn bind(address: &str) -> io::Result<Self> {
+        Self::listen(address, Live::Refuse).await
+    }
+
+    /// Listens at `address` as [`bind`](Self::bind) does, but also if another process listens there: an upgrade of a single agent
+    /// without a moment in which nobody listens.
+    ///
+    /// The other process is not told: ask it to stop (SIGTERM) once this one is ready. It then fails no health check, accepts what
+    /// the system has connected to it, and closes.
+    ///
+    /// At a TCP address, which takes Linux, new connections go to either process until the old one stops. Both must have been
+    /// started by the same user, with the same address, and by this library. A connection whose handshake is under way at the
+    /// moment the old one closes is reset, unless `net.ipv4.tcp_migrate_req` is 1; on the loopback interface a handshake takes
+    /// microseconds.
+    ///
+    /// At a Unix socket all new connections come here from now on. See [`take_over_unix`](Self::take_over_unix) to set its mode.
+    ///
+    /// # Errors
+    /// If the address cannot be listened at: `AddrInUse` if another user or program listens there, and for abstract Unix sockets,
+    /// which cannot be taken over, if anybody does.
+    pub async fn take_over(address: &str) -> io::Result<Self> {
+        Self::listen(address, Live::TakeOver).await
+    }
+
+    async fn listen(address: &str, live: Live) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(socket) = AbstractSocket::bind(address) {
             return socket.map(|socket| Self(Socket::Abstract(socket)));
         }
         if let Some(path) = address.strip_prefix("unix:").or_else(|| address.strip_prefix("unix@")) {
-            return Self::bind_unix(path, None);
+            return UnixSocket::bind(path.as_ref(), None, live).map(|socket| Self(Socket::Unix(socket)));
         }
-        let listener = bind_tcp(address).await;
         let explain = |error: io::Error| {
             let text = format!("cannot listen at {address}: {error} (want HOST:PORT or unix:PATH)");
             io::Error::new(error.kind(), text)
         };
-        listener.map(|listener| Self(Socket::Tcp(listener))).map_err(explain)
+        tcp::bind(address, live).await.map(|listener| Self(Socket::Tcp(listener))).map_err(explain)
     }
 
     /// Listens at a Unix socket in the file system, which is removed when the listener is dropped.
@@ -140,6 +173,23 @@ impl SocketListener {
     /// `AddrInUse` if `path` is no socket; what the file system refuses.
     pub fn take_over_unix(path: impl AsRef<Path>, mode: Option<u32>) -> io::Result<Self> {
         UnixSocket::bind(path.as_ref(), mode, Live::TakeOver).map(|socket| Self(Socket::Unix(socket)))
+    }
+
+    /// After how long a silence the system asks the peer of a TCP connection whether it is still there; default 60 s, `None` for
+    /// never. It asks three times, a sixth of that apart, and then closes the connection: after 90 s with the default.
+    ///
+    /// So a peer that is gone without a word, such as a machine that lost its power, does not hold its connection for ever. It
+    /// costs an idle connection a packet each way a minute. HAProxy's side, for agents that are gone, is `option srvtcpka` with
+    /// `srvtcpka-idle`, `srvtcpka-intvl` and `srvtcpka-cnt`. Nothing changes for Unix sockets, whose peers cannot be gone like
+    /// that, and for connections that have been accepted already.
+    ///
+    /// # Errors
+    /// If the system refuses that.
+    pub fn keepalive(self, silence: impl Into<Option<Duration>>) -> io::Result<Self> {
+        if let Socket::Tcp(listener) = &self.0 {
+            tcp::set_keepalive(listener, silence.into())?;
+        }
+        Ok(self)
     }
 
     /// The TCP address; `None` for a Unix socket.
@@ -185,27 +235,13 @@ impl Listener for SocketListener {
     }
 
     fn is_taken_over(&self) -> bool {
-        matches!(&self.0, Socket::Unix(socket) if !socket.is_in_place())
-    }
-}
-
-async fn bind_tcp(address: &str) -> io::Result<TcpListener> {
-    let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
-    for address in lookup_host(address).await? {
-        match listen(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => refused = error,
+        match &self.0 {
+            Socket::Tcp(listener) => tcp::is_shared(listener),
+            Socket::Unix(socket) => !socket.is_in_place(),
+            #[cfg(target_os = "linux")]
+            Socket::Abstract(_) => false,
         }
     }
-    Err(refused)
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // An agent that is started again finds connections of the one before it at the port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// Accepts until it works. What is wrong with one connection is passed over; what is wrong with the process or the system,

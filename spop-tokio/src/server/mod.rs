@@ -14,6 +14,7 @@ mod open;
 mod pace;
 mod serve;
 mod shutdown;
+mod tcp;
 mod timers;
 mod unix;
 

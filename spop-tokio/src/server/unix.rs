@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::net::UnixListener;
 
-use super::listener::BACKLOG;
+use super::listener::{BACKLOG, Live};
 
 /// The file that agents take turns with, in the directory of the socket.
 const LOCK: &str = ".spop.lock";
@@ -23,13 +23,6 @@ pub(super) struct UnixSocket {
     path: PathBuf,
     /// Device and inode: the file is removed only while it is still this one.
     file: (u64, u64),
-}
-
-/// What to do with a socket that somebody listens at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Live {
-    Refuse,
-    TakeOver,
 }
 
 impl UnixSocket {

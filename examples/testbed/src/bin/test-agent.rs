@@ -2,7 +2,6 @@
 //!
 //! To the message `ask` with the argument `path` it sets `txn.<var-prefix>.path` to the same, and `agent` to its process id.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ usage: test-agent --listen ADDR [--delay MS] [--padding BYTES] [--take-over] [--
   --listen ADDR         HOST:PORT or unix:PATH
   --delay MS            answer each request after that time (default 0)
   --padding BYTES       make the answers so much longer (default 0)
-  --take-over           if another process listens at the Unix socket, take its place
+  --take-over           if another agent listens there, take its place
   --max-connections N   how many connections may be open (default 1024)
   --quiet               log warnings, and that it listens, but not what is part of the day's work";
 
@@ -47,11 +46,11 @@ impl Options {
     }
 
     async fn bind(&self) -> Result<SocketListener, BoxError> {
-        if !self.take_over {
-            return Ok(SocketListener::bind(&self.listen).await?);
-        }
-        let path = self.listen.strip_prefix("unix:").ok_or("--take-over is for unix:PATH")?;
-        Ok(SocketListener::take_over_unix(PathBuf::from(path), None)?)
+        let listener = match self.take_over {
+            false => SocketListener::bind(&self.listen).await?,
+            true => SocketListener::take_over(&self.listen).await?,
+        };
+        Ok(listener)
     }
 }
 
