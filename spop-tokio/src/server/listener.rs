@@ -2,12 +2,16 @@
 
 use std::future::{Future, Ready, ready};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use std::{fmt, io};
 
+use futures_util::FutureExt;
+use socket2::{SockAddr, SockRef, Socket as RawSocket};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::unconstrained;
 use tokio::time::sleep;
 use tokio_util::either::Either;
 
@@ -42,6 +46,12 @@ pub trait Listener: Send + 'static {
     /// Dropping the future must lose no connection.
     fn accept(&mut self) -> impl Future<Output = Self::Setup> + Send;
 
+    /// Accepts a connection that waits already, if one does. A graceful shutdown takes all that wait before it closes, as HAProxy
+    /// takes them for connected. By default what [`accept`](Self::accept) returns at once.
+    fn accept_waiting(&mut self) -> Option<Self::Setup> {
+        unconstrained(self.accept()).now_or_never()
+    }
+
     /// Whether somebody else takes new connections, too, see [`SocketListener::take_over`]: a graceful shutdown then fails no health
     /// check before it closes. False unless implemented.
     fn is_taken_over(&self) -> bool {
@@ -59,6 +69,13 @@ impl Listener for TcpListener {
         let _ = stream.set_nodelay(true);
         ready(Ok((stream, Peer::Tcp(address))))
     }
+
+    fn accept_waiting(&mut self) -> Option<Self::Setup> {
+        let (socket, address) = accept_now(self)?;
+        let stream = TcpStream::from_std(socket.into()).ok()?;
+        let _ = stream.set_nodelay(true);
+        Some(ready(Ok((stream, Peer::Tcp(address.as_socket()?)))))
+    }
 }
 
 impl Listener for UnixListener {
@@ -67,6 +84,22 @@ impl Listener for UnixListener {
 
     async fn accept(&mut self) -> Self::Setup {
         ready(Ok((retry(|| UnixListener::accept(self)).await.0, Peer::Unix)))
+    }
+
+    fn accept_waiting(&mut self) -> Option<Self::Setup> {
+        let stream = UnixStream::from_std(OwnedFd::from(accept_now(self)?.0).into()).ok()?;
+        Some(ready(Ok((stream, Peer::Unix))))
+    }
+}
+
+/// Accepts a connection that waits, without asking the runtime, which may not have heard of it.
+fn accept_now<L: AsFd>(listener: &L) -> Option<(RawSocket, SockAddr)> {
+    loop {
+        match SockRef::from(listener).accept() {
+            Ok((socket, address)) => return socket.set_nonblocking(true).ok().map(|()| (socket, address)),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => return None,
+        }
     }
 }
 
@@ -221,17 +254,21 @@ impl Listener for SocketListener {
     type Setup = Accepted<Self::Io>;
 
     async fn accept(&mut self) -> Self::Setup {
-        let listener = match &mut self.0 {
-            Socket::Tcp(listener) => {
-                let accepted = Listener::accept(listener).await.into_inner();
-                return ready(accepted.map(|(stream, peer)| (Either::Left(stream), peer)));
-            }
-            Socket::Unix(socket) => socket.listener(),
+        match &mut self.0 {
+            Socket::Tcp(listener) => tcp_of(Listener::accept(listener).await),
+            Socket::Unix(socket) => unix_of(Listener::accept(socket.listener()).await),
             #[cfg(target_os = "linux")]
-            Socket::Abstract(socket) => socket.listener(),
-        };
-        let accepted = Listener::accept(listener).await.into_inner();
-        ready(accepted.map(|(stream, peer)| (Either::Right(stream), peer)))
+            Socket::Abstract(socket) => unix_of(Listener::accept(socket.listener()).await),
+        }
+    }
+
+    fn accept_waiting(&mut self) -> Option<Self::Setup> {
+        match &mut self.0 {
+            Socket::Tcp(listener) => listener.accept_waiting().map(tcp_of),
+            Socket::Unix(socket) => socket.listener().accept_waiting().map(unix_of),
+            #[cfg(target_os = "linux")]
+            Socket::Abstract(socket) => socket.listener().accept_waiting().map(unix_of),
+        }
     }
 
     fn is_taken_over(&self) -> bool {
@@ -242,6 +279,14 @@ impl Listener for SocketListener {
             Socket::Abstract(_) => false,
         }
     }
+}
+
+fn tcp_of(accepted: Accepted<TcpStream>) -> Accepted<Either<TcpStream, UnixStream>> {
+    ready(accepted.into_inner().map(|(stream, peer)| (Either::Left(stream), peer)))
+}
+
+fn unix_of(accepted: Accepted<UnixStream>) -> Accepted<Either<TcpStream, UnixStream>> {
+    ready(accepted.into_inner().map(|(stream, peer)| (Either::Right(stream), peer)))
 }
 
 /// Accepts until it works. What is wrong with one connection is passed over; what is wrong with the process or the system,

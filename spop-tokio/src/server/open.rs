@@ -1,15 +1,14 @@
 //! A server that listens, and its connections.
 
 use std::future::{Future, pending};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::{io, iter};
 
-use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet, unconstrained, yield_now};
+use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::admission::{Admitted, PLACES, Place, Prefixed, Queue, admit, refuse};
@@ -29,7 +28,7 @@ const DROP: Duration = Duration::from_millis(100);
 /// A server that listens, and its connections.
 pub(super) struct Open<S, L> {
     server: Arc<Server<S>>,
-    /// Until the drain begins.
+    /// Until nothing is accepted any more.
     listener: Option<L>,
     /// One for each connection that may be served.
     permits: Arc<Semaphore>,
@@ -93,7 +92,7 @@ impl<S: Service, L: Listener> Open<S, L> {
             let _ = self.accept_until(timeout(for_checks, shutdown.checks_failed(checks))).await;
         }
         self.shutdown.fail_checks();
-        self.accept_backlog().await;
+        self.close_listener().await;
         debug!("shutdown: draining connections");
         self.drain(deadline).await;
     }
@@ -117,16 +116,15 @@ impl<S: Service, L: Listener> Open<S, L> {
         }
     }
 
-    /// Accepts what the system has accepted already: HAProxy takes it for connected.
-    async fn accept_backlog(&mut self) {
+    /// Closes the listener, after accepting what the system has accepted already: HAProxy takes it for connected.
+    async fn close_listener(&mut self) {
         // The runtime gets to know what has come by now.
         yield_now().await;
-        for _ in 0..BACKLOG {
-            match unconstrained(accept(&mut self.listener)).now_or_never() {
-                Some(setup) => self.spawn(setup),
-                None => return,
-            }
-        }
+        let Some(mut listener) = self.listener.take() else { return };
+        // What comes between the last one and the close is lost, so that must be quick.
+        let waiting: Vec<_> = iter::from_fn(|| listener.accept_waiting()).take(BACKLOG as usize).collect();
+        drop(listener);
+        waiting.into_iter().for_each(|setup| self.spawn(setup));
     }
 
     fn spawn(&mut self, setup: L::Setup) {
@@ -145,7 +143,6 @@ impl<S: Service, L: Listener> Open<S, L> {
 
     /// Lets all connections end, by `deadline`.
     async fn drain(&mut self, deadline: Instant) {
-        self.listener = None;
         self.shutdown.drain(deadline);
         // Nobody comes after those that wait for their turn.
         self.permits.add_permits(PLACES);
