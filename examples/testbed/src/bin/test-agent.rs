@@ -9,13 +9,14 @@ use spop_tokio::{Actions, BoxError, Request, Scope, Server, SocketListener, serv
 use tracing::{Level, info};
 
 const USAGE: &str = "\
-usage: test-agent --listen ADDR [--delay MS] [--padding BYTES] [--take-over] [--max-connections N] [--quiet]
+usage: test-agent --listen ADDR [--delay MS] [--padding BYTES] [--take-over] [--max-connections N] [--drain-checks N] [--quiet]
 
   --listen ADDR         HOST:PORT or unix:PATH
   --delay MS            answer each request after that time (default 0)
   --padding BYTES       make the answers so much longer (default 0)
   --take-over           if another agent listens there, take its place
   --max-connections N   how many connections may be open (default 1024)
+  --drain-checks N      how many health checks to fail before it stops (default 3)
   --quiet               log warnings, and that it listens, but not what is part of the day's work";
 
 struct Options {
@@ -24,13 +25,14 @@ struct Options {
     padding: usize,
     take_over: bool,
     max_connections: usize,
+    drain_checks: u32,
     quiet: bool,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let (mut listen, mut delay, mut padding) = (None, Duration::ZERO, 0);
-        let (mut take_over, mut max_connections, mut quiet) = (false, 1024, false);
+        let (mut take_over, mut max_connections, mut drain_checks, mut quiet) = (false, 1024, 3, false);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--listen" => listen = Some(arguments.next()?),
@@ -38,11 +40,12 @@ impl Options {
                 "--padding" => padding = arguments.next()?.parse().ok()?,
                 "--take-over" => take_over = true,
                 "--max-connections" => max_connections = arguments.next()?.parse().ok()?,
+                "--drain-checks" => drain_checks = arguments.next()?.parse().ok()?,
                 "--quiet" => quiet = true,
                 _ => return None,
             }
         }
-        Some(Self { listen: listen?, delay, padding, take_over, max_connections, quiet })
+        Some(Self { listen: listen?, delay, padding, take_over, max_connections, drain_checks, quiet })
     }
 
     async fn bind(&self) -> Result<SocketListener, BoxError> {
@@ -78,7 +81,10 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     info!("listening on {listener}");
     let service = service_fn(move |request: Request| answer(request, options.delay, options.padding));
     // How long a request may take is up to the test.
-    let server = Server::new(service).request_timeout(None).max_connections(options.max_connections);
+    let server = Server::new(service)
+        .request_timeout(None)
+        .max_connections(options.max_connections)
+        .drain_checks(options.drain_checks);
     let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())

@@ -94,11 +94,24 @@ async fn upgrade(bed: &Bed, address: &str, config: Config) -> Outcome {
     Ok(())
 }
 
-/// What a single agent costs that is stopped before the next one starts: while there is none, HAProxy has nobody to ask.
+/// What it costs to stop a single agent before the next one starts: HAProxy takes it out of use, and then has nobody to ask.
 pub(crate) async fn restart_alone(bed: &Bed) -> Outcome {
+    let (tally, stopped) = restart_one(bed, USUAL).await?;
+    expect_losses_within(&tally, &[stopped]);
+    Ok(())
+}
+
+/// The same where health checks do not fail: HAProxy tries to connect until the next one is there.
+pub(crate) async fn restart_alone_unnoticed(bed: &Bed) -> Outcome {
+    let (tally, stopped) = restart_one(bed, &["--delay", DELAY, "--drain-checks", "0"]).await?;
+    expect_lossless(bed, &tally, &[stopped]);
+    Ok(())
+}
+
+async fn restart_one(bed: &Bed, options: &[&str]) -> Outcome<(Tally, Window)> {
     let port = ReservedPort::new()?;
     let address = port.addr().to_string();
-    let mut agent = bed.test_agent(&address, USUAL).await?;
+    let mut agent = bed.test_agent(&address, options).await?;
     let backend = Backend::start().await?;
     let config = config(&spoe()).replace("check inter 200ms fall 2 rise 1", "check");
     let haproxy = bed.haproxy(&config.agent(&address).backend(backend.addr())).await?;
@@ -106,14 +119,13 @@ pub(crate) async fn restart_alone(bed: &Bed) -> Outcome {
     let mut traffic = Traffic::start(CLIENTS, haproxy.http());
     traffic.wait_for_agent(agent.pid(), MORE).await?;
     let mut stopped = stop(&mut agent).await?;
-    let agent = bed.test_agent(&address, USUAL).await?;
+    let agent = bed.test_agent(&address, options).await?;
     haproxy.wait_server_status("agents", SERVERS[0], "UP", SOON).await?;
     stopped.close();
     traffic.wait_for_agent(agent.pid(), MORE).await?;
     let tally = traffic.stop().await?;
     bed.report(&tally);
-    expect_losses_within(&tally, &[stopped]);
-    Ok(())
+    Ok((tally, stopped))
 }
 
 /// Peers that are gone without a word have all connections that the agent may have.

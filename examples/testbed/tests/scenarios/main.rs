@@ -119,6 +119,7 @@ const SCENARIOS: &[Scenario] = &scenarios![
     faults::upgrade_at_socket,
     faults::upgrade_at_port,
     faults::restart_alone,
+    faults::restart_alone_unnoticed,
     faults::full_agent,
     faults::reload_under_load,
     faults::killed_agent,
