@@ -23,6 +23,8 @@ pub(super) struct Config {
     pub(super) max_connection_age: Option<Duration>,
     pub(super) drain_timeout: Duration,
     pub(super) drain_checks: u32,
+    #[cfg(feature = "systemd")]
+    pub(super) notify_systemd: bool,
     pub(super) on_failure: Arc<dyn Fn(&Failure) -> Actions + Send + Sync>,
     #[cfg(feature = "metrics")]
     pub(super) message_labels: Vec<String>,
@@ -41,6 +43,8 @@ impl Default for Config {
             max_connection_age: None,
             drain_timeout: Duration::from_secs(10),
             drain_checks: 3,
+            #[cfg(feature = "systemd")]
+            notify_systemd: false,
             on_failure: Arc::new(Failure::default_actions),
             #[cfg(feature = "metrics")]
             message_labels: Vec::new(),
@@ -288,6 +292,17 @@ impl<S> Server<S> {
     #[must_use]
     pub fn drain_checks(mut self, checks: u32) -> Self {
         self.config.drain_checks = checks;
+        self
+    }
+
+    /// Tells systemd when the agent is ready, for units of `Type=notify`, and when it stops and how long that may take at most, so
+    /// that `TimeoutStopSec` does not end it before; default: nothing is said, and nothing either where no systemd is.
+    ///
+    /// It is ready when it is served. Bind all that the agent listens at before.
+    #[cfg(feature = "systemd")]
+    #[must_use]
+    pub fn notify_systemd(mut self) -> Self {
+        self.config.notify_systemd = true;
         self
     }
 

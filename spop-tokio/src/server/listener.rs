@@ -17,6 +17,8 @@ use tokio_util::either::Either;
 
 #[cfg(target_os = "linux")]
 use super::abstract_socket::AbstractSocket;
+#[cfg(feature = "systemd")]
+use super::inherited::{self, Inherited};
 use super::tcp;
 use super::unix::UnixSocket;
 use crate::log::warning;
@@ -134,6 +136,8 @@ enum Socket {
     Unix(UnixSocket),
     #[cfg(target_os = "linux")]
     Abstract(AbstractSocket),
+    #[cfg(feature = "systemd")]
+    Inherited(Inherited),
 }
 
 impl SocketListener {
@@ -143,6 +147,9 @@ impl SocketListener {
     /// On Linux also at an abstract Unix socket, which is in no file system: everybody in the same network namespace can connect
     /// to it. `abns@NAME` and `abnsz@NAME` are what HAProxy calls so: it fills the name of the first with zeros to 107 bytes, and
     /// knows the second since 3.1. Other programs do not fill the name, `unix:@NAME` is the second too.
+    ///
+    /// With the feature `systemd`, `fd:3` is the first socket of a `.socket` unit, `fd:4` the second (HAProxy's spelling is `fd@3`). It
+    /// stays open when the process ends: a graceful shutdown then fails no health check, and connections wait for the next process.
     ///
     /// # Errors
     /// If the address is none of these, or cannot be listened at; for a Unix socket see [`bind_unix`](Self::bind_unix).
@@ -174,6 +181,10 @@ impl SocketListener {
         #[cfg(target_os = "linux")]
         if let Some(socket) = AbstractSocket::bind(address) {
             return socket.map(|socket| Self(Socket::Abstract(socket)));
+        }
+        #[cfg(feature = "systemd")]
+        if let Some(socket) = Inherited::bind(address) {
+            return socket.map(|socket| Self(Socket::Inherited(socket)));
         }
         if let Some(path) = address.strip_prefix("unix:").or_else(|| address.strip_prefix("unix@")) {
             return UnixSocket::bind(path.as_ref(), None, live).map(|socket| Self(Socket::Unix(socket)));
@@ -219,7 +230,7 @@ impl SocketListener {
     /// # Errors
     /// If the system refuses that.
     pub fn keepalive(self, silence: impl Into<Option<Duration>>) -> io::Result<Self> {
-        if let Socket::Tcp(listener) = &self.0 {
+        if let Some(listener) = self.tcp() {
             tcp::set_keepalive(listener, silence.into())?;
         }
         Ok(self)
@@ -227,8 +238,14 @@ impl SocketListener {
 
     /// The TCP address; `None` for a Unix socket.
     pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp()?.local_addr().ok()
+    }
+
+    fn tcp(&self) -> Option<&TcpListener> {
         match &self.0 {
-            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Tcp(listener) => Some(listener),
+            #[cfg(feature = "systemd")]
+            Socket::Inherited(Inherited { listener: inherited::Kind::Tcp(listener), .. }) => Some(listener),
             _ => None,
         }
     }
@@ -245,6 +262,8 @@ impl fmt::Display for SocketListener {
             Socket::Unix(socket) => write!(f, "unix:{}", socket.path().display()),
             #[cfg(target_os = "linux")]
             Socket::Abstract(socket) => f.write_str(socket.address()),
+            #[cfg(feature = "systemd")]
+            Socket::Inherited(socket) => write!(f, "fd:{}", socket.number()),
         }
     }
 }
@@ -259,6 +278,11 @@ impl Listener for SocketListener {
             Socket::Unix(socket) => unix_of(Listener::accept(socket.listener()).await),
             #[cfg(target_os = "linux")]
             Socket::Abstract(socket) => unix_of(Listener::accept(socket.listener()).await),
+            #[cfg(feature = "systemd")]
+            Socket::Inherited(socket) => match &mut socket.listener {
+                inherited::Kind::Tcp(listener) => tcp_of(Listener::accept(listener).await),
+                inherited::Kind::Unix(listener) => unix_of(Listener::accept(listener).await),
+            },
         }
     }
 
@@ -268,6 +292,9 @@ impl Listener for SocketListener {
             Socket::Unix(socket) => socket.listener().accept_waiting().map(unix_of),
             #[cfg(target_os = "linux")]
             Socket::Abstract(socket) => socket.listener().accept_waiting().map(unix_of),
+            // They wait for the next process.
+            #[cfg(feature = "systemd")]
+            Socket::Inherited(_) => None,
         }
     }
 
@@ -277,6 +304,9 @@ impl Listener for SocketListener {
             Socket::Unix(socket) => !socket.is_in_place(),
             #[cfg(target_os = "linux")]
             Socket::Abstract(_) => false,
+            // The service manager keeps it open.
+            #[cfg(feature = "systemd")]
+            Socket::Inherited(_) => true,
         }
     }
 }

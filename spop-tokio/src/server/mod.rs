@@ -8,12 +8,16 @@ mod connection;
 #[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]
 mod figures;
 mod handlers;
+#[cfg(feature = "systemd")]
+mod inherited;
 mod listener;
 mod observer;
 mod open;
 mod pace;
 mod serve;
 mod shutdown;
+#[cfg(feature = "systemd")]
+mod systemd;
 mod tcp;
 mod timers;
 mod unix;

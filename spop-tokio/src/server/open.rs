@@ -109,9 +109,13 @@ impl<S: Service, L: Listener> Open<S, L> {
 
     /// Says what the shutdown waits for, if it waits.
     fn announce(&self, checks: u32) {
+        let at_most = self.server.config.drain_timeout + GOODBYE;
+        #[cfg(feature = "systemd")]
+        if self.server.config.notify_systemd {
+            super::systemd::stopping(at_most);
+        }
         let (connections, requests) = (self.connections.len(), self.server.waiting.load(Ordering::Relaxed));
         if connections > 0 || checks > 0 {
-            let at_most = self.server.config.drain_timeout + GOODBYE;
             info!(connections, requests, checks, ?at_most, "shutdown: waiting");
         }
     }

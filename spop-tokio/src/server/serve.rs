@@ -124,6 +124,10 @@ where
     F: Future<Output: Into<ForceShutdown>>,
 {
     async fn run(self) -> Result<Drained, Error> {
+        #[cfg(feature = "systemd")]
+        if self.server.config.notify_systemd {
+            super::systemd::ready();
+        }
         let mut open = Open::new(self.server, self.listener);
         let force = open.accept_until(self.signal).await.into();
         tokio::select! {

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use super::listener::{BACKLOG, Live};
 
 /// How long a peer may say nothing before it is asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often it is asked, until it is taken for gone.
 const PROBES: u32 = 3;
 

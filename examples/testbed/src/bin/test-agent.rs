@@ -11,7 +11,7 @@ use tracing::{Level, info};
 const USAGE: &str = "\
 usage: test-agent --listen ADDR [--delay MS] [--padding BYTES] [--take-over] [--max-connections N] [--drain-checks N] [--quiet]
 
-  --listen ADDR         HOST:PORT or unix:PATH
+  --listen ADDR         HOST:PORT, unix:PATH or fd:NUMBER
   --delay MS            answer each request after that time (default 0)
   --padding BYTES       make the answers so much longer (default 0)
   --take-over           if another agent listens there, take its place
@@ -84,7 +84,8 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     let server = Server::new(service)
         .request_timeout(None)
         .max_connections(options.max_connections)
-        .drain_checks(options.drain_checks);
+        .drain_checks(options.drain_checks)
+        .notify_systemd();
     let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())

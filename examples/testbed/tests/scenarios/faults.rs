@@ -1,5 +1,10 @@
 //! Agents and HAProxys that are stopped, replaced, killed and frozen under load: what clients notice of it.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use spop_tokio::Client;
@@ -126,6 +131,51 @@ async fn restart_one(bed: &Bed, options: &[&str]) -> Outcome<(Tally, Window)> {
     let tally = traffic.stop().await?;
     bed.report(&tally);
     Ok((tally, stopped))
+}
+
+/// A single agent whose socket belongs to the service manager: connections wait there for the next one.
+pub(crate) async fn restart_at_inherited_socket(bed: &Bed) -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let folder = tempfile::tempdir()?;
+    let manager = UnixDatagram::bind(folder.path().join("notify"))?;
+    manager.set_read_timeout(Some(SOON))?;
+    let mut agent = activate(bed, &listener, folder.path()).await?;
+    assert_eq!(told(&manager)?, "READY=1");
+    let backend = Backend::start().await?;
+    let config = config(&spoe()).replace("check inter 200ms fall 2 rise 1", "check");
+    let haproxy = bed.haproxy(&config.agent(listener.local_addr()?).backend(backend.addr())).await?;
+    agent.wait_for_log("a check", SOON, |line| line.contains("health check passed=true")).await?;
+    let mut traffic = Traffic::start(CLIENTS, haproxy.http());
+    traffic.wait_for_agent(agent.pid(), MORE).await?;
+    let mut stops = [Window::now(); 2];
+    for stopped in &mut stops {
+        *stopped = stop(&mut agent).await?;
+        assert_eq!(told(&manager)?, "STOPPING=1\nEXTEND_TIMEOUT_USEC=13000000");
+        agent = activate(bed, &listener, folder.path()).await?;
+        assert_eq!(told(&manager)?, "READY=1");
+        stopped.close();
+        traffic.wait_for_agent(agent.pid(), MORE).await?;
+    }
+    let tally = traffic.stop().await?;
+    bed.report(&tally);
+    expect_lossless(bed, &tally, &stops);
+    Ok(())
+}
+
+/// Starts an agent as systemd does, with a socket of ours.
+async fn activate(bed: &Bed, listener: &TcpListener, folder: &Path) -> Outcome<AgentProcess> {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@""#, "sh"]);
+    command.args([env!("CARGO_BIN_EXE_test-agent"), "--listen", "fd:3", "--delay", DELAY]);
+    command.env("NOTIFY_SOCKET", folder.join("notify"));
+    bed.agent(command, OwnedFd::from(listener.try_clone()?)).await
+}
+
+/// What the service manager is told next.
+fn told(manager: &UnixDatagram) -> Outcome<String> {
+    let mut message = [0; 256];
+    let length = manager.recv(&mut message)?;
+    Ok(String::from_utf8(message[..length].to_vec())?)
 }
 
 /// Peers that are gone without a word have all connections that the agent may have.

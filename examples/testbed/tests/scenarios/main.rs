@@ -120,6 +120,7 @@ const SCENARIOS: &[Scenario] = &scenarios![
     faults::upgrade_at_port,
     faults::restart_alone,
     faults::restart_alone_unnoticed,
+    faults::restart_at_inherited_socket,
     faults::full_agent,
     faults::reload_under_load,
     faults::killed_agent,
