@@ -28,8 +28,8 @@ use crate::service::Peer;
 /// request of a burst, and one that finds no room waits for a second (TCP) or fails (Unix).
 pub(super) const BACKLOG: u32 = 4096;
 
-/// A source of connections. Implemented for tokio's listeners and for [`SocketListener`]; implement it to serve TLS or
-/// anything else.
+/// A source of connections: a [`SocketListener`], a listener of tokio's, several listeners (a `Vec` of a kind, or a pair), or the
+/// receiver of a channel, for an accept loop of your own. Implement it to serve TLS or anything else.
 ///
 /// A `TcpListener` of your own has no [keep-alive](SocketListener::keepalive), unless you set it.
 pub trait Listener: Send + 'static {

@@ -16,6 +16,7 @@ mod open;
 mod pace;
 mod serve;
 mod shutdown;
+mod sources;
 #[cfg(feature = "systemd")]
 mod systemd;
 mod tcp;
@@ -91,7 +92,7 @@ impl<S: Service> Server<S> {
         }
     }
 
-    /// Accepts and serves connections. The future it makes must be awaited; without
+    /// Accepts and serves connections, of several listeners if it is given a `Vec` of them or a pair. The future it makes must be awaited; without
     /// [`with_graceful_shutdown`](Serve::with_graceful_shutdown) it never ends.
     pub fn serve<L: Listener>(self, listener: L) -> Serve<S, L> {
         // All are there from now on, at zero.
@@ -101,6 +102,9 @@ impl<S: Service> Server<S> {
 
     /// Serves one connection that the caller accepted, to its end. Gives how many requests were left without an answer:
     /// those that HAProxy did not wait for, most often none.
+    ///
+    /// It is for tests and single connections: nothing limits how many there are, and nothing ends them gracefully. For an accept
+    /// loop of your own, hand its connections to [`serve`](Self::serve) through a channel, whose receiver is a [`Listener`].
     ///
     /// # Errors
     /// If the stream fails, or the peer breaks the protocol or a timeout. A peer that leaves, with or without a goodbye, is
