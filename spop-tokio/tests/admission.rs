@@ -130,3 +130,14 @@ async fn those_that_wait_when_the_end_starts_are_served_too() {
     drop((open, waits));
     assert_eq!(stopped.unanswered().await, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_refused_in_a_burst_is_told() {
+    let running = Running::start(Server::new(echo()).max_connections(1));
+    let (_open, _) = running.connect().await;
+    // Nothing is awaited, so they are all there before any of them is looked at.
+    let mut burst: Vec<_> = (0..2 * PLACES).map(|_| Haproxy::new(running.open().0, mux())).collect();
+    for haproxy in &mut burst[..PLACES] {
+        assert_eq!(disconnect_status(&haproxy.rest().await), Status::RESOURCE);
+    }
+}

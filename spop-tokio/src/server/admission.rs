@@ -55,12 +55,12 @@ impl Queue {
 }
 
 impl Place {
-    /// Does `work`, unless the place is lost before.
+    /// Does `work`, unless the place is lost before; what can be done at once is done.
     pub(super) async fn hold<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            Err(_) = &mut self.0 => None,
             done = work => Some(done),
+            Err(_) = &mut self.0 => None,
         }
     }
 }

@@ -223,7 +223,9 @@ impl<S> Server<S> {
     }
 
     /// How long a peer may take from connecting to its whole HELLO; default 5 s. It bounds how long one that never speaks
-    /// holds a connection.
+    /// holds a connection. The set-up of a [`Listener`](crate::Listener), such as a TLS handshake, may take as long before that, and
+    /// so may the wait for a turn at [`max_connections`](Self::max_connections). HAProxy's side is `timeout hello` up to 3.0, and
+    /// `timeout processing` later.
     #[must_use]
     pub fn hello_timeout(mut self, timeout: Duration) -> Self {
         self.config.hello_timeout = timeout.min(LONGEST);

@@ -246,7 +246,8 @@ where
             place.hold(serve_one(&server, io, peer, shutdown)).await.unwrap_or_default()
         }
         Some(Ok(Admitted::Turn(permit))) => {
-            let (_permit, _) = (permit, drop(place));
+            drop(place);
+            let _permit = permit;
             serve_one(&server, io, peer, shutdown).await
         }
         Some(Ok(Admitted::Left)) => 0,

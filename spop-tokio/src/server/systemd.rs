@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::Result;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
@@ -37,10 +36,13 @@ fn send(socket: &OsStr, state: &str) -> Result<()> {
 
 fn address(socket: &OsStr) -> Result<SocketAddr> {
     #[cfg(target_os = "linux")]
-    if let Some(name) = socket.as_bytes().strip_prefix(b"@") {
+    {
         use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::ffi::OsStrExt;
 
-        return SocketAddr::from_abstract_name(name);
+        if let Some(name) = socket.as_bytes().strip_prefix(b"@") {
+            return SocketAddr::from_abstract_name(name);
+        }
     }
     SocketAddr::from_pathname(socket)
 }
