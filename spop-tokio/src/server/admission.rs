@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use spop::agent::{self, Connection};
 use spop::{Frame, FrameDecoder, Status};
@@ -80,7 +80,7 @@ where
             Ok(0) | Err(_) => return Admitted::Left,
         }
     };
-    io.prefix = input.freeze();
+    io.prefix = Some(Box::new(input.freeze()));
     if is_check {
         return Admitted::Check;
     }
@@ -113,13 +113,14 @@ pub(super) fn refuse(mut io: impl AsyncWrite + Unpin) {
 
 /// A stream of which something has been read already.
 pub(super) struct Prefixed<Io> {
-    prefix: Bytes,
+    /// Boxed, as nearly all connections have none.
+    prefix: Option<Box<Bytes>>,
     io: Io,
 }
 
 impl<Io> Prefixed<Io> {
     pub(super) fn new(io: Io) -> Self {
-        Self { prefix: Bytes::new(), io }
+        Self { prefix: None, io }
     }
 }
 
@@ -130,14 +131,11 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Prefixed<Io> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.prefix.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        let length = self.prefix.len().min(buf.remaining());
-        buf.put_slice(&self.prefix[..length]);
-        self.prefix.advance(length);
-        if self.prefix.is_empty() {
-            self.prefix = Bytes::new();
+        let Some(prefix) = &mut self.prefix else { return Pin::new(&mut self.io).poll_read(cx, buf) };
+        let length = prefix.len().min(buf.remaining());
+        buf.put_slice(&prefix.split_to(length));
+        if prefix.is_empty() {
+            self.prefix = None;
         }
         Poll::Ready(Ok(()))
     }
