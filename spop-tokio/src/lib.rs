@@ -66,6 +66,7 @@
 //! # Features
 //!
 //! - `signal`: `shutdown_signal`, for a graceful end at SIGTERM.
+//! - `systemd`: listening sockets that systemd opened (`fd:3` for [`SocketListener::bind`]), and `Server::notify_systemd`.
 //! - `tracing` (default): log events, in a span for each connection and, at debug, one for each request around its handler, so
 //!   that your own events have them, too. Nothing prints what a client sent. Without it the crate says nothing.
 //! - `metrics`: counters and histograms for the recorder of the `metrics` crate: the module `metrics` has their table.
@@ -86,7 +87,7 @@ pub use client::{Client, Driver, health_check};
 pub use codec::SpopCodec;
 pub use error::{BoxError, Error};
 pub use router::{MessageRequest, Router};
-pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener};
+pub use server::{Drained, Failure, FailureKind, ForceShutdown, Listener, Serve, Server, SocketListener};
 pub use service::{ConnectionInfo, Peer, Request, Service, ServiceFn, service_fn};
 #[cfg(feature = "signal")]
 pub use signal::shutdown_signal;

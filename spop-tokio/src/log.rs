@@ -23,6 +23,16 @@ macro_rules! debug {
     }};
 }
 
+/// Logs at info: what whoever starts or stops an agent waits for.
+macro_rules! info {
+    ($($event:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        tracing::info!($($event)+);
+        #[cfg(not(feature = "tracing"))]
+        $crate::log::unused!($($event)+);
+    }};
+}
+
 /// Logs at warn: what somebody should look at.
 macro_rules! warning {
     ($($event:tt)+) => {{
@@ -74,7 +84,7 @@ macro_rules! unused {
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use unused;
-pub(crate) use {debug, limited_warning, trace, warning};
+pub(crate) use {debug, info, limited_warning, trace, warning};
 
 pub(crate) use self::spans::{Instrument, Limit, Span, connection_span, request_span, set_engine_id};
 

@@ -1,10 +1,12 @@
 use std::future::Future;
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::ForceShutdown;
 
 /// Ready at SIGTERM or SIGINT: what a supervisor or a person at a terminal asks a process to stop with. For
-/// [`Serve::with_graceful_shutdown`](crate::Serve::with_graceful_shutdown).
+/// [`Serve::with_graceful_shutdown`](crate::Serve::with_graceful_shutdown), which a second signal ends at once.
 ///
 /// From the call on, neither ends the process by itself.
 ///
@@ -13,12 +15,17 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// # Panics
 /// Outside of a tokio runtime, or in one without its IO driver (`enable_all`).
-pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ForceShutdown> + Send + 'static> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        either(&mut terminate, &mut interrupt).await;
+        ForceShutdown::when(async move { either(&mut terminate, &mut interrupt).await })
     })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }

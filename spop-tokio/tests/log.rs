@@ -298,7 +298,48 @@ async fn a_peers_reset_is_at_debug() {
             "{line}"
         );
     }
-    assert!(lines.iter().all(|line| line.starts_with("DEBUG")), "{lines:#?}");
+    let is_everyday =
+        |line: &String| line.starts_with("DEBUG") || line.contains("INFO spop_tokio::server::open: shutdown");
+    assert!(lines.iter().all(is_everyday), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_says_what_it_waits_for_and_how_long_at_most() {
+    let (log, _guard) = Log::capture(Level::INFO);
+    let (server, mut calls) = support::held();
+    let mut running = Running::start(server.drain_timeout(Duration::from_secs(7)).drain_checks(2));
+    let (mut haproxy, _) = running.connect().await;
+    haproxy.ask_all(&["a", "b"]).await;
+    let at_work = calls.take(2).await;
+    soon(spop_tokio::health_check(running.open().0, applet())).await.unwrap();
+    // Its connection ends.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    running.signal();
+    tokio::task::yield_now().await;
+    let lines = log.take();
+    let [line] = &lines[..] else { panic!("want one line, got {lines:#?}") };
+    assert!(line.trim_start().starts_with("INFO"), "{line}");
+    assert!(line.ends_with("shutdown: waiting connections=1 requests=2 checks=2 at_most=10s"), "{line}");
+    at_work.into_iter().for_each(support::Call::echo);
+}
+
+#[tokio::test]
+async fn a_shutdown_with_nothing_to_wait_for_says_nothing() {
+    let (log, _guard) = Log::capture(Level::INFO);
+    Running::start(Server::new(echo())).stop().await.unanswered().await;
+    assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_refused_are_warned_of() {
+    let (log, _guard) = Log::capture(Level::WARN);
+    let running = Running::start(Server::new(echo()).max_connections(1));
+    let (_open, _) = running.connect().await;
+    Haproxy::new(running.open().0, applet()).rest().await;
+    let lines = log.take();
+    let [line] = &lines[..] else { panic!("want one line, got {lines:#?}") };
+    assert!(line.contains("connection{peer=stream}: "), "{line}");
+    assert!(line.ends_with("connection refused max_connections=1"), "{line}");
 }
 
 #[tokio::test]
@@ -340,8 +381,13 @@ fn events(source: &str) -> Vec<(String, String)> {
         };
         calls.filter_map(message).collect::<Vec<_>>()
     };
-    let levels =
-        [("trace", "trace"), ("debug", "debug"), ("warning", "warn"), ("limited_warning", "warn, limited")];
+    let levels = [
+        ("trace", "trace"),
+        ("debug", "debug"),
+        ("info", "info"),
+        ("warning", "warn"),
+        ("limited_warning", "warn, limited"),
+    ];
     levels.iter().flat_map(|(name, level)| of_macro(name, level)).collect()
 }
 

@@ -3,19 +3,18 @@
 mod support;
 
 use std::convert::Infallible;
-use std::future::IntoFuture;
-use std::io::ErrorKind;
-use std::time::Duration;
+use std::future::{IntoFuture, Ready, pending, ready};
+use std::io::{self, ErrorKind};
 
-use futures_util::future::try_join_all;
-use spop_tokio::spop::haproxy::{Config, Engine};
-use spop_tokio::spop::{FrameType, Status};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join_all};
+use spop_tokio::spop::Status;
 use spop_tokio::{BoxError, Listener, Peer, Request, Server, SocketListener, service_fn};
-use support::{Haproxy, Running, echo, name_of, soon, types};
+use support::{Haproxy, Running, echo, name_of, soon};
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Duration, Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -32,28 +31,15 @@ async fn connections_are_served_side_by_side() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn at_the_connection_limit_no_more_are_accepted_until_one_ends() {
-    let running = Running::start(Server::new(echo()).max_connections(2));
-    let (a, _) = running.connect().await;
-    let (_b, _) = running.connect().await;
-    let (io, writes) = running.open();
-    let mut haproxy = Haproxy::new(io, Config::new(Engine::Mux));
-    haproxy.hello().await;
-    assert!(timeout(SECOND, haproxy.event()).await.is_err(), "a third one was accepted");
-    drop(a);
-    haproxy.event().await.unwrap().expect("AGENT-HELLO");
-    assert_eq!(types(&writes.take().concat()), [FrameType::AGENT_HELLO]);
-}
-
 /// A listener at which there is always one more.
 struct Flood;
 
 impl Listener for Flood {
     type Io = DuplexStream;
+    type Setup = Ready<io::Result<(DuplexStream, Peer)>>;
 
-    async fn accept(&mut self) -> (DuplexStream, Peer) {
-        (duplex(64).0, Peer::Other)
+    async fn accept(&mut self) -> Self::Setup {
+        ready(Ok((duplex(64).0, Peer::Other)))
     }
 }
 
@@ -109,7 +95,8 @@ async fn tcp_connections_are_accepted_without_delay() {
     let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let accept = soon(Listener::accept(&mut listener));
-    let (peer, (accepted, from)) = tokio::join!(soon(TcpStream::connect(address)), accept);
+    let (peer, setup) = tokio::join!(soon(TcpStream::connect(address)), accept);
+    let (accepted, from) = setup.await.unwrap();
     assert!(accepted.nodelay().unwrap());
     assert_eq!(from, Peer::Tcp(peer.unwrap().local_addr().unwrap()));
 }
@@ -119,8 +106,9 @@ async fn a_socket_listener_tells_the_port_it_got() {
     let mut listener = SocketListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.tcp_addr().unwrap();
     assert_eq!(listener.to_string(), address.to_string());
-    let (peer, (_, from)) =
+    let (peer, setup) =
         tokio::join!(soon(TcpStream::connect(address)), soon(Listener::accept(&mut listener)));
+    let (_, from) = setup.await.unwrap();
     assert_eq!(from, Peer::Tcp(peer.unwrap().local_addr().unwrap()));
 }
 
@@ -145,4 +133,47 @@ async fn a_unix_listener_is_served() {
     let mut haproxy = Haproxy::connect(soon(UnixStream::connect(&path)).await.unwrap()).await;
     haproxy.ask("m").await;
     assert_eq!(name_of(&haproxy.ack().await), "unix");
+}
+
+/// A listener whose connections are set up by what the test says.
+struct SettingUp(mpsc::UnboundedReceiver<BoxFuture<'static, io::Result<(DuplexStream, Peer)>>>);
+
+impl Listener for SettingUp {
+    type Io = DuplexStream;
+    type Setup = BoxFuture<'static, io::Result<(DuplexStream, Peer)>>;
+
+    async fn accept(&mut self) -> Self::Setup {
+        match self.0.recv().await {
+            Some(setup) => setup,
+            None => pending().await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_never_set_up_ends_at_the_hello_timeout() {
+    let (setups, listener) = mpsc::unbounded_channel();
+    let server = Server::new(echo()).max_connections(1).hello_timeout(3 * SECOND);
+    tokio::spawn(server.serve(SettingUp(listener)).into_future());
+    let (held, ended) = oneshot::channel::<Infallible>();
+    let never = async move {
+        let _held = held;
+        pending().await
+    };
+    let start = Instant::now();
+    assert!(setups.send(never.boxed()).is_ok());
+    let Err(_) = soon(ended).await;
+    assert_eq!(start.elapsed().as_secs(), 3);
+
+    let failed = async { Err(io::Error::other("no certificate")) };
+    assert!(setups.send(failed.boxed()).is_ok());
+    let (io, agent) = duplex(1 << 16);
+    let late = async move {
+        sleep(SECOND).await;
+        Ok((agent, Peer::Other))
+    };
+    assert!(setups.send(late.boxed()).is_ok());
+    let mut haproxy = Haproxy::connect(io).await;
+    haproxy.ask("m").await;
+    assert_eq!(name_of(&haproxy.ack().await), "m");
 }

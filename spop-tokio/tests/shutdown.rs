@@ -9,10 +9,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use spop_tokio::spop::haproxy::{Config, Connection, Engine, Event};
 use spop_tokio::spop::{Capabilities, Frame, FrameType, Status};
-use spop_tokio::{BoxError, Error, Request, Server, health_check, service_fn};
+use spop_tokio::{BoxError, Error, ForceShutdown, Request, Server, health_check, service_fn};
 use support::haproxy::disconnect_status;
 use support::{Haproxy, Running, answer, echo, failure_of, held, name_of, soon, types};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -430,4 +431,70 @@ async fn requests_that_end_while_health_checks_fail_are_counted_too() {
     drop(haproxy);
     call.dropped().await;
     assert_eq!(running.stop().await.unanswered().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_blocks_its_thread_is_left_behind() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let service = service_fn(move |_: Request| {
+        released.lock().unwrap().recv().ok();
+        async { Ok::<_, BoxError>(answer("late")) }
+    });
+    let running = Running::start(Server::new(service).drain_timeout(SECOND / 10));
+    let (mut haproxy, _) = running.connect().await;
+    haproxy.ask("m").await;
+    let start = Instant::now();
+    assert_eq!(running.stop().await.unanswered().await, 1);
+    // The three seconds are for those that are ending.
+    assert!(start.elapsed() < 8 * SECOND, "{:?}", start.elapsed());
+    drop(release);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_end_closes_all_at_once_and_counts_what_was_at_work() {
+    let (server, mut calls) = held();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (force, forced) = oneshot::channel::<()>();
+    let signal = async {
+        stopped.await.ok();
+        ForceShutdown::when(async { drop(forced.await) })
+    };
+    let running = Running::start_until(server, signal);
+    let (mut busy, _) = running.connect().await;
+    let (mut idle, _) = running.connect().await;
+    busy.ask_all(&["a", "b"]).await;
+    let mut at_work = calls.take(2).await;
+    drop(stop);
+    let start = Instant::now();
+    let stopped = running.stop().await;
+    sleep(SECOND / 10).await;
+    drop(force);
+    assert_eq!(stopped.unanswered().await, 2);
+    assert_eq!(tenths(start), 1);
+    for call in &mut at_work {
+        call.dropped().await;
+    }
+    for haproxy in [&mut busy, &mut idle] {
+        haproxy.rest().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_end_waits_for_no_health_check() {
+    let (force, forced) = oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let signal = async {
+        stopped.await.ok();
+        ForceShutdown::when(async { drop(forced.await) })
+    };
+    let running = Running::start_until(Server::new(echo()), signal);
+    check(&running).await.unwrap();
+    drop(stop);
+    tokio::task::yield_now().await;
+    assert!(!running.is_closed(), "health checks are waited for");
+    let start = Instant::now();
+    drop(force);
+    assert_eq!(running.stop().await.unanswered().await, 0);
+    assert_eq!(tenths(start), 0);
 }

@@ -8,6 +8,7 @@ use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use spop_tokio::{Listener, Peer, Server, SocketListener};
 use support::{Haproxy, echo, name_of, soon};
@@ -80,7 +81,7 @@ async fn an_abstract_address_is_what_haproxy_calls_so() {
         assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}");
         assert!(error.to_string().contains(&address), "{error}");
         let _peer = UnixStream::connect_addr(&SocketAddr::from_abstract_name(connect_to).unwrap()).unwrap();
-        assert_eq!(soon(listener.accept()).await.1, Peer::Unix);
+        assert_eq!(soon(listener.accept()).await.await.unwrap().1, Peer::Unix);
     }
 }
 
@@ -88,8 +89,8 @@ async fn an_abstract_address_is_what_haproxy_calls_so() {
 async fn the_peer_is_a_unix_one() {
     let (_directory, path) = place();
     let mut listener = SocketListener::bind_unix(&path, None).unwrap();
-    let (_peer, (_, from)) = tokio::join!(soon(UnixStream::connect(&path)), soon(listener.accept()));
-    assert_eq!(from, Peer::Unix);
+    let (_peer, setup) = tokio::join!(soon(UnixStream::connect(&path)), soon(listener.accept()));
+    assert_eq!(setup.await.unwrap().1, Peer::Unix);
 }
 
 #[tokio::test]
@@ -259,7 +260,7 @@ async fn a_missing_directory_is_named() {
     let (directory, _) = place();
     let path = directory.path().join("missing").join("agent.sock");
     let error = SocketListener::bind_unix(&path, None).unwrap_err();
-    let missing = format!("cannot open the directory {}: ", directory.path().join("missing").display());
+    let missing = format!("cannot lock {}: ", path.with_file_name(".spop.lock").display());
     explained(&error, ErrorKind::NotFound, &path, &missing);
     assert!(!path.parent().unwrap().exists());
 }
@@ -297,12 +298,54 @@ async fn a_path_may_be_relative() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_locked_for_long_is_an_error() {
+async fn whoever_can_read_the_directory_keeps_no_agent_from_starting() {
     let (directory, path) = place();
     let locked = fs::File::open(directory.path()).unwrap();
     locked.lock().unwrap();
+    serve(SocketListener::bind_unix(&path, None).unwrap());
+    ask(&path).await;
+}
+
+/// The lock that agents at sockets of this directory take turns with.
+fn lock(directory: &Path) -> fs::File {
+    let lock = fs::File::create(directory.join(".spop.lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+#[tokio::test]
+async fn an_agent_that_never_ends_its_turn_is_named() {
+    let (directory, path) = place();
+    let _lock = lock(directory.path());
     let error = SocketListener::bind_unix(&path, None).unwrap_err();
-    explained(&error, ErrorKind::TimedOut, &path, "another process has it locked");
+    explained(
+        &error,
+        ErrorKind::TimedOut,
+        &path,
+        ".spop.lock: another process has had it locked for a second",
+    );
+}
+
+#[tokio::test]
+async fn a_turn_that_a_crash_ended_is_taken_and_cleared_away() {
+    let (directory, path) = place();
+    fs::write(directory.path().join(".spop.lock"), "").unwrap();
+    let _listener = SocketListener::bind_unix(&path, None).unwrap();
+    assert_eq!(names_in(directory.path()), ["agent.sock"]);
+}
+
+#[tokio::test]
+async fn a_listener_that_is_dropped_in_anothers_turn_waits_for_nothing() {
+    let (directory, path) = place();
+    let listener = SocketListener::bind_unix(&path, None).unwrap();
+    let lock = lock(directory.path());
+    let start = Instant::now();
+    drop(listener);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    drop(lock);
+    // What stays is dead.
+    serve(SocketListener::bind_unix(&path, None).unwrap());
+    ask(&path).await;
 }
 
 #[tokio::test]

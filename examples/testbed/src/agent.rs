@@ -1,7 +1,7 @@
 //! A running agent, as a process of its own.
 
 use std::fmt;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -27,15 +27,33 @@ impl AgentProcess {
         Self::start_when(command, deadline, |line| line.contains(LISTENING)).await
     }
 
+    /// Starts an agent that has `stdin`: a socket to listen at, such as a service manager hands on.
+    pub async fn start_with(
+        command: Command,
+        stdin: impl Into<Stdio>,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        Self::spawn(command, stdin.into(), deadline, |line| line.contains(LISTENING)).await
+    }
+
     /// Starts an agent that announces itself in other words.
     pub async fn start_when(
         command: Command,
         deadline: Duration,
         ready: impl FnMut(&str) -> bool,
     ) -> Result<Self, Error> {
+        Self::spawn(command, Stdio::null(), deadline, ready).await
+    }
+
+    async fn spawn(
+        command: Command,
+        stdin: Stdio,
+        deadline: Duration,
+        ready: impl FnMut(&str) -> bool,
+    ) -> Result<Self, Error> {
         let program = command.get_program().display().to_string();
         let output = Lines::new();
-        let process = Process::spawn(command, &output, &output)?;
+        let process = Process::spawn(command, stdin, &output, &output)?;
         let mut agent = Self { process, output, ready_line: String::new() };
         match agent.output.wait_for(&format!("{program} to be ready"), deadline, ready).await {
             Ok(line) => agent.ready_line = line,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -56,7 +56,7 @@ impl HaproxyProcess {
         // `s`: tell when ready, as to systemd. It is an event, and it comes after a reload, too.
         let mut command = arguments(haproxy, dir.path(), "-Ws");
         command.env("NOTIFY_SOCKET", dir.path().join("notify.sock"));
-        let process = Process::spawn(command, &logs, &stderr)?;
+        let process = Process::spawn(command, Stdio::null(), &logs, &stderr)?;
         let runtime_api = RuntimeApi::new(dir.path().join("stats.sock"));
         let version = haproxy.version;
         let mut started =

@@ -33,9 +33,14 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command`; its output goes to the two `Lines`, which may be the same.
-    pub(crate) fn spawn(mut command: Command, stdout: &Lines, stderr: &Lines) -> Result<Self, Error> {
+    pub(crate) fn spawn(
+        mut command: Command,
+        stdin: Stdio,
+        stdout: &Lines,
+        stderr: &Lines,
+    ) -> Result<Self, Error> {
         let name = format!("{:?}", command.get_program());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(Error::io(format!("start {name}")))?;
         match attach(&mut child, stdout, stderr) {
             Ok((exited, guard)) => Ok(Self { name, child, exited, guard, status: None }),
@@ -205,7 +210,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let lines = Lines::new();
-        (Process::spawn(command, &lines, &lines).unwrap(), lines)
+        (Process::spawn(command, Stdio::null(), &lines, &lines).unwrap(), lines)
     }
 
     #[tokio::test]

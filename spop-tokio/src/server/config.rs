@@ -1,11 +1,16 @@
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use spop::{Actions, NotifyId, Scope, agent};
 
 use super::Server;
 use crate::BoxError;
+
+/// Ten years: what every longer time is cut to, so that adding one to the present overflows nowhere.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Every knob of a [`Server`].
 #[derive(Clone)]
@@ -20,6 +25,8 @@ pub(super) struct Config {
     pub(super) max_connection_age: Option<Duration>,
     pub(super) drain_timeout: Duration,
     pub(super) drain_checks: u32,
+    #[cfg(feature = "systemd")]
+    pub(super) notify_systemd: bool,
     pub(super) on_failure: Arc<dyn Fn(&Failure) -> Actions + Send + Sync>,
     #[cfg(feature = "metrics")]
     pub(super) message_labels: Vec<String>,
@@ -38,11 +45,29 @@ impl Default for Config {
             max_connection_age: None,
             drain_timeout: Duration::from_secs(10),
             drain_checks: 3,
+            #[cfg(feature = "systemd")]
+            notify_systemd: false,
             on_failure: Arc::new(Failure::default_actions),
             #[cfg(feature = "metrics")]
             message_labels: Vec::new(),
         }
     }
+}
+
+impl Config {
+    /// What holds for one connection.
+    pub(super) fn of_connection(&self) -> agent::Config {
+        let agent = self.agent.clone().hello_timeout(self.hello_timeout).idle_timeout(self.idle_timeout);
+        let agent = agent.write_timeout(self.write_timeout).drain_timeout(self.drain_timeout);
+        agent.max_connection_age(self.max_connection_age.map(jittered))
+    }
+}
+
+/// Returns up to a tenth less than `age`, so that connections that were opened together do not all end together.
+fn jittered(age: Duration) -> Duration {
+    // A source of randomness that std has; it is good enough for this.
+    let random = RandomState::new().hash_one(());
+    age - (age / 10).mul_f64(random as f64 / u64::MAX as f64)
 }
 
 impl fmt::Debug for Config {
@@ -147,10 +172,17 @@ impl Failure {
     }
 }
 
+/// Times of more than ten years count as ten years.
 impl<S> Server<S> {
-    /// How many connections may be open; default 1024. At the limit no more are accepted: they wait in the listen backlog.
+    /// How many connections may be served at a time; default 1024. An idle one costs about 5 KiB.
     ///
-    /// HAProxy opens one per request of a burst, up to the `maxconn` of its `server` line. An idle one costs about 5 KiB.
+    /// At the limit 32 more are accepted. Those that turn out to be health checks are answered, so that HAProxy does not take an
+    /// agent for dead that is busy, or whose connections belong to peers that are gone. The others wait until one that is open
+    /// ends. One that has waited for [`hello_timeout`](Self::hello_timeout), or has waited longest when yet another one comes, is
+    /// refused with AGENT-DISCONNECT, status 13, which fails its requests at once.
+    ///
+    /// HAProxy opens a connection per request of a burst, up to the `maxconn` of its `server` line: set that, times the HAProxy
+    /// processes that use this agent, to no more than this.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.config.max_connections = connections.max(1);
@@ -201,18 +233,45 @@ impl<S> Server<S> {
     }
 
     /// Whether HAProxy may send several requests at a time on a connection; default true. HAProxy's side is `option
-    /// pipelining`.
+    /// pipelining`. Connections to HAProxy from 3.1 do without it where answers are long: see
+    /// [`longest_answer`](Self::longest_answer).
     #[must_use]
     pub fn pipelining(mut self, enabled: bool) -> Self {
         self.config.agent = self.config.agent.pipelining(enabled);
         self
     }
 
+    /// The longest answer to expect, in bytes, the length prefix of its frame included; default 0, to find out. If HAProxy's buffer
+    /// (`tune.bufsize`, 16384 bytes) could not hold one to each of the 20 requests that it lets wait on a connection, that is from
+    /// 820 bytes on, connections to HAProxy from 3.1 do without [`pipelining`](Self::pipelining): it opens more of them instead.
+    ///
+    /// The server remembers the longest answer that it has sent, so this only spares it the first one. See also
+    /// [`read_grace`](Self::read_grace).
+    #[must_use]
+    pub fn longest_answer(self, bytes: usize) -> Self {
+        self.longest_ack.fetch_max(bytes, Ordering::Relaxed);
+        self
+    }
+
+    /// How long HAProxy from 3.1 may take, once it is seen running, until it has read a connection; default 5 ms.
+    ///
+    /// It matters for answers whose sum could fill HAProxy's buffer (`tune.bufsize`), which loses the connection: with more than
+    /// half a buffer each, one leaves that long after its request at the earliest, if the one before on the connection was as long.
+    /// Shorter loses connections where HAProxy is held up, on a machine with more work than cores. A larger `tune.bufsize` spares
+    /// the wait.
+    #[must_use]
+    pub fn read_grace(mut self, grace: Duration) -> Self {
+        self.config.agent = self.config.agent.read_grace(grace.min(LONGEST));
+        self
+    }
+
     /// How long a peer may take from connecting to its whole HELLO; default 5 s. It bounds how long one that never speaks
-    /// holds a connection.
+    /// holds a connection. The set-up of a [`Listener`](crate::Listener), such as a TLS handshake, may take as long before that, and
+    /// so may the wait for a turn at [`max_connections`](Self::max_connections). HAProxy's side is `timeout hello` up to 3.0, and
+    /// `timeout processing` later.
     #[must_use]
     pub fn hello_timeout(mut self, timeout: Duration) -> Self {
-        self.config.hello_timeout = timeout;
+        self.config.hello_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -222,14 +281,14 @@ impl<S> Server<S> {
     /// agent closes may be carrying a request already, which fails. If set, more than two minutes.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.config.idle_timeout = timeout.into();
+        self.config.idle_timeout = timeout.into().map(|timeout| timeout.min(LONGEST));
         self
     }
 
     /// How long a peer may leave answers unread once the socket is full; default 10 s, then the connection is closed.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.config.write_timeout = timeout;
+        self.config.write_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -239,7 +298,7 @@ impl<S> Server<S> {
     /// Keep it below `timeout processing` of the `spoe-agent`: HAProxy waits that long for an answer, and takes none later.
     #[must_use]
     pub fn request_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.config.request_timeout = timeout.into();
+        self.config.request_timeout = timeout.into().map(|timeout| timeout.min(LONGEST));
         self
     }
 
@@ -251,19 +310,20 @@ impl<S> Server<S> {
     /// 3.0 with `option pipelining` another request may be under way at that moment, which fails.
     #[must_use]
     pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
-        self.config.max_connection_age = age.into();
+        self.config.max_connection_age = age.into().map(|age| age.min(LONGEST));
         self
     }
 
     /// How long a graceful shutdown may take; default 10 s. Then requests that are still at work get the fallback answer
     /// of [`on_failure`](Self::on_failure), as [`FailureKind::Shutdown`], and all connections are closed, within two
-    /// seconds more.
+    /// seconds more. A handler that blocks its thread is left behind a second later; but a runtime that is dropped, such as that of
+    /// `#[tokio::main]`, waits for its threads: see tokio's `Runtime::shutdown_background`, or call `std::process::exit`.
     ///
     /// Two thirds of it at most go to failing health checks, see [`drain_checks`](Self::drain_checks): with HAProxy's
     /// default `inter 2s` and `fall 3` these take 6 s. Keep it below the time that a supervisor gives the process to stop.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.config.drain_timeout = timeout;
+        self.config.drain_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -277,6 +337,17 @@ impl<S> Server<S> {
     #[must_use]
     pub fn drain_checks(mut self, checks: u32) -> Self {
         self.config.drain_checks = checks;
+        self
+    }
+
+    /// Tells systemd when the agent is ready, for units of `Type=notify`, and when it stops and how long that may take at most, so
+    /// that `TimeoutStopSec` does not end it before; default: nothing is said, and nothing either where no systemd is.
+    ///
+    /// It is ready when it is served. Bind all that the agent listens at before.
+    #[cfg(feature = "systemd")]
+    #[must_use]
+    pub fn notify_systemd(mut self) -> Self {
+        self.config.notify_systemd = true;
         self
     }
 

@@ -5,7 +5,6 @@ mod answers;
 mod stream;
 
 use std::future::{Future, poll_fn};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +14,6 @@ use bytes::BytesMut;
 use spop::agent::{Connection, Event, Timeout};
 use spop::{Actions, DecodeErrorKind, State, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Duration;
 
 use self::stream::Sent;
 use super::clock::Clock;
@@ -104,10 +102,7 @@ where
     ) -> Self {
         let clock = Clock::new();
         let now = clock.now();
-        let mut agent = config.agent.clone().max_connection_age(config.max_connection_age.map(jittered));
-        agent = agent.hello_timeout(config.hello_timeout).idle_timeout(config.idle_timeout);
-        agent = agent.write_timeout(config.write_timeout).drain_timeout(config.drain_timeout);
-        agent = agent.longest_ack(longest_ack.load(Ordering::Relaxed));
+        let agent = config.of_connection().longest_ack(longest_ack.load(Ordering::Relaxed));
         Self {
             io,
             connection: Connection::new(agent, now),
@@ -372,11 +367,4 @@ fn is_peer_gone(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
     )
-}
-
-/// Returns up to a tenth less than `age`, so that connections that were opened together do not all end together.
-fn jittered(age: Duration) -> Duration {
-    // A source of randomness that std has; it is good enough for this.
-    let random = RandomState::new().hash_one(());
-    age - (age / 10).mul_f64(random as f64 / u64::MAX as f64)
 }

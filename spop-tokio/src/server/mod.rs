@@ -2,16 +2,24 @@
 
 #[cfg(target_os = "linux")]
 mod abstract_socket;
+mod admission;
 mod clock;
 mod config;
 mod connection;
 #[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]
 mod figures;
 mod handlers;
+#[cfg(feature = "systemd")]
+mod inherited;
 mod listener;
 mod observer;
+mod open;
 mod serve;
 mod shutdown;
+mod sources;
+#[cfg(feature = "systemd")]
+mod systemd;
+mod tcp;
 mod unix;
 
 use std::sync::Arc;
@@ -21,7 +29,7 @@ use std::sync::atomic::AtomicUsize;
 
 pub use config::{Failure, FailureKind};
 pub use listener::{Listener, SocketListener};
-pub use serve::{Drained, Serve};
+pub use serve::{Drained, ForceShutdown, Serve};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::config::Config;
@@ -86,7 +94,7 @@ impl<S: Service> Server<S> {
         }
     }
 
-    /// Accepts and serves connections. The future it makes must be awaited; without
+    /// Accepts and serves connections, of several listeners if it is given a `Vec` of them or a pair. The future it makes must be awaited; without
     /// [`with_graceful_shutdown`](Serve::with_graceful_shutdown) it never ends.
     pub fn serve<L: Listener>(self, listener: L) -> Serve<S, L> {
         // All are there from now on, at zero.
@@ -96,6 +104,9 @@ impl<S: Service> Server<S> {
 
     /// Serves one connection that the caller accepted, to its end. Gives how many requests were left without an answer:
     /// those that HAProxy did not wait for, most often none.
+    ///
+    /// It is for tests and single connections: nothing limits how many there are, and nothing ends them gracefully. For an accept
+    /// loop of your own, hand its connections to [`serve`](Self::serve) through a channel, whose receiver is a [`Listener`].
     ///
     /// # Errors
     /// If the stream fails, or the peer breaks the protocol or a timeout. A peer that leaves, with or without a goodbye, is

@@ -14,6 +14,8 @@ pub(super) struct Limits {
     pub(super) fallback_panicked: Limit,
     pub(super) fallback_too_big: Limit,
     pub(super) connection_failed: Limit,
+    pub(super) set_up_failed: Limit,
+    pub(super) refused: Limit,
 }
 
 /// Looks at one connection.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{Error, ErrorKind, Result};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -11,7 +11,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::net::UnixListener;
 
-use super::listener::BACKLOG;
+use super::listener::{BACKLOG, Live};
+
+/// The file that agents take turns with, in the directory of the socket.
+const LOCK: &str = ".spop.lock";
 
 /// A listener that removes its file when it is dropped.
 #[derive(Debug)]
@@ -20,13 +23,6 @@ pub(super) struct UnixSocket {
     path: PathBuf,
     /// Device and inode: the file is removed only while it is still this one.
     file: (u64, u64),
-}
-
-/// What to do with a socket that somebody listens at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Live {
-    Refuse,
-    TakeOver,
 }
 
 impl UnixSocket {
@@ -43,9 +39,7 @@ impl UnixSocket {
         // The socket is bound elsewhere, where it may fit; but at a path too long for an address nobody can connect to it.
         SocketAddr::from_pathname(path)?;
         let directory = directory_of(path);
-        let _turn = take_turn(directory).map_err(|error| {
-            Error::new(error.kind(), format!("cannot open the directory {}: {error}", directory.display()))
-        })?;
+        let _turn = Turn::wait(directory)?;
         expect_no_other_file(path)?;
         if live == Live::Refuse {
             expect_nobody_listens(path)?;
@@ -79,10 +73,11 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // Without a turn another agent could take the path over between the two.
-        let _turn = take_turn(directory_of(&self.path));
-        if self.is_in_place() {
-            // If it cannot be removed, the next start finds it dead and replaces it.
+        // Without a turn another agent could take the path over between the two. This may be a runtime's thread, so there is no
+        // waiting for one: a socket that stays is dead, and replaced by the next start.
+        if let Some(_turn) = Turn::take(directory_of(&self.path))
+            && self.is_in_place()
+        {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -101,18 +96,57 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// Agents that start or stop at the same moment take turns, so that none takes the other's socket for a dead one or for its
-/// own. The turn ends when the file is dropped.
-fn take_turn(directory: &Path) -> Result<File> {
-    let turn = File::open(directory)?;
-    // A turn takes a millisecond, and whoever may read the directory can keep it.
-    for _ in 0..100 {
-        match turn.try_lock() {
-            Ok(()) => return Ok(turn),
-            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(10)),
-            Err(TryLockError::Error(error)) => return Err(error),
+/// own. A turn is a lock on a file that nobody else may open; it is over, and the file gone, when it is dropped.
+struct Turn {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl Turn {
+    /// Waits for the turn, as one takes a millisecond.
+    fn wait(directory: &Path) -> Result<Self> {
+        const ATTEMPTS: u32 = 100;
+        let path = directory.join(LOCK);
+        let explain = |kind, why: &str| Error::new(kind, format!("cannot lock {}: {why}", path.display()));
+        for _ in 0..ATTEMPTS {
+            match Self::attempt(&path) {
+                Ok(Some(turn)) => return Ok(turn),
+                Ok(None) => sleep(Duration::from_millis(10)),
+                Err(error) => return Err(explain(error.kind(), &error.to_string())),
+            }
+        }
+        Err(explain(ErrorKind::TimedOut, "another process has had it locked for a second"))
+    }
+
+    /// Takes the turn if nobody else has it.
+    fn take(directory: &Path) -> Option<Self> {
+        Self::attempt(&directory.join(LOCK)).ok().flatten()
+    }
+
+    fn attempt(path: &Path) -> Result<Option<Self>> {
+        let file = match File::options().write(true).create(true).truncate(false).mode(0o600).open(path) {
+            // An agent of another user's has the turn, or crashed in it.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && path.exists() => return Ok(None),
+            file => file?,
+        };
+        match file.try_lock() {
+            Ok(()) => {
+                // Whoever had the turn before may have removed this file: a lock counts on the one that is there.
+                let locked = file.metadata()?;
+                let is_there = identity(path).is_ok_and(|there| there == (locked.dev(), locked.ino()));
+                Ok(is_there.then(|| Self { path: path.to_owned(), _locked: file }))
+            }
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
-    Err(Error::new(ErrorKind::TimedOut, "another process has it locked"))
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // If it stays, the next one takes it over.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 /// Checks that nothing is at `path`, or a socket.
@@ -163,5 +197,25 @@ impl Hidden {
 impl Drop for Hidden {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_may_open_the_lock_of_a_turn() {
+        let directory = tempfile::tempdir().unwrap();
+        let turn = Turn::wait(directory.path()).unwrap();
+        assert_eq!(fs::metadata(&turn.path).unwrap().mode() & 0o077, 0);
+        assert!(Turn::take(directory.path()).is_none());
+    }
+
+    #[test]
+    fn the_lock_of_a_turn_is_gone_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Turn::wait(directory.path()).unwrap());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

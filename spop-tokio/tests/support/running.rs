@@ -1,8 +1,9 @@
 use std::convert::Infallible;
-use std::future::{IntoFuture, pending};
+use std::future::{IntoFuture, Ready, pending, ready};
+use std::io;
 
 use spop_tokio::spop::haproxy::{Config, Engine};
-use spop_tokio::{Drained, Error, Listener, Peer, Server, Service};
+use spop_tokio::{Drained, Error, ForceShutdown, Listener, Peer, Server, Service};
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -16,10 +17,11 @@ pub(crate) struct Connections(mpsc::UnboundedReceiver<Io>);
 
 impl Listener for Connections {
     type Io = Io;
+    type Setup = Ready<io::Result<(Io, Peer)>>;
 
-    async fn accept(&mut self) -> (Io, Peer) {
+    async fn accept(&mut self) -> Self::Setup {
         match self.0.recv().await {
-            Some(io) => (io, Peer::Other),
+            Some(io) => ready(Ok((io, Peer::Other))),
             None => pending().await,
         }
     }
@@ -34,13 +36,22 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start<S: Service>(server: Server<S>) -> Self {
-        let (connections, accepted) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let signal = async {
             let Err(_) = stopped.await;
         };
+        Self { stop: Some(stop), ..Self::start_until(server, signal) }
+    }
+
+    /// Starts a server that ends gracefully at a signal of the test's own.
+    pub(crate) fn start_until<S, F>(server: Server<S>, signal: F) -> Self
+    where
+        S: Service,
+        F: Future<Output: Into<ForceShutdown>> + Send + 'static,
+    {
+        let (connections, accepted) = mpsc::unbounded_channel();
         let serve = server.serve(Connections(accepted)).with_graceful_shutdown(signal);
-        Self { connections, stop: Some(stop), end: tokio::spawn(serve.into_future()) }
+        Self { connections, stop: None, end: tokio::spawn(serve.into_future()) }
     }
 
     /// A new connection.

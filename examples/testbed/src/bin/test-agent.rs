@@ -3,7 +3,6 @@
 //! To the message `ask` with the argument `path` it sets `txn.<var-prefix>.path` to the same, and `agent` to its
 //! process id.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +13,10 @@ use tracing::{Level, info};
 
 const USAGE: &str = "\
 usage: test-agent --listen ADDR [--delay MS] [--jitter MS] [--seed N] [--slow MS] [--padding BYTES] [--take-over]
-                  [--max-frame-size N] [--one-at-a-time] [--max-connections N] [--quiet]
+                  [--max-frame-size N] [--one-at-a-time] [--max-connections N]
+                  [--drain-checks N] [--quiet]
 
-  --listen ADDR         HOST:PORT or unix:PATH
+  --listen ADDR         HOST:PORT, unix:PATH or fd:NUMBER
   --delay MS            answer each request after that time (default 0)
   --jitter MS           and up to that much later, at random (default 0)
   --seed N              what the random times start from (default 0)
@@ -24,8 +24,9 @@ usage: test-agent --listen ADDR [--delay MS] [--jitter MS] [--seed N] [--slow MS
   --padding BYTES       make the answers so much longer (default 0)
   --max-frame-size N    the longest frame to take and to send, in bytes (default 16380)
   --one-at-a-time       have one request waiting on a connection: no pipelining
-  --take-over           if another process listens at the Unix socket, take its place
+  --take-over           if another agent listens there, take its place
   --max-connections N   how many connections may be open (default 1024)
+  --drain-checks N      how many health checks to fail before it stops (default 3)
   --quiet               log warnings, and that it listens, but not what is part of the day's work";
 
 #[derive(Default)]
@@ -40,12 +41,14 @@ struct Options {
     take_over: bool,
     max_frame_size: u32,
     max_connections: usize,
+    drain_checks: u32,
     quiet: bool,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { max_frame_size: 16_380, max_connections: 1024, ..Self::default() };
+        let mut options =
+            Self { max_frame_size: 16_380, max_connections: 1024, drain_checks: 3, ..Self::default() };
         while let Some(argument) = arguments.next() {
             let mut millis = || Some(Duration::from_millis(arguments.next()?.parse().ok()?));
             match argument.as_str() {
@@ -59,6 +62,7 @@ impl Options {
                 "--take-over" => options.take_over = true,
                 "--max-frame-size" => options.max_frame_size = arguments.next()?.parse().ok()?,
                 "--max-connections" => options.max_connections = arguments.next()?.parse().ok()?,
+                "--drain-checks" => options.drain_checks = arguments.next()?.parse().ok()?,
                 "--quiet" => options.quiet = true,
                 _ => return None,
             }
@@ -75,11 +79,11 @@ impl Options {
     }
 
     async fn bind(&self) -> Result<SocketListener, BoxError> {
-        if !self.take_over {
-            return Ok(SocketListener::bind(&self.listen).await?);
-        }
-        let path = self.listen.strip_prefix("unix:").ok_or("--take-over is for unix:PATH")?;
-        Ok(SocketListener::take_over_unix(PathBuf::from(path), None)?)
+        let listener = match self.take_over {
+            false => SocketListener::bind(&self.listen).await?,
+            true => SocketListener::take_over(&self.listen).await?,
+        };
+        Ok(listener)
     }
 }
 
@@ -106,11 +110,12 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     let shutdown = shutdown_signal()?;
     info!("listening on {listener}");
     let options = Arc::new(options);
-    let Options { max_connections, max_frame_size, one_at_a_time, .. } = *options;
+    let Options { max_connections, max_frame_size, one_at_a_time, drain_checks, .. } = *options;
     let service = service_fn(move |request: Request| answer(request, options.clone()));
     // How long a request may take is up to the test.
     let server = Server::new(service).request_timeout(None).pipelining(!one_at_a_time);
     let server = server.max_connections(max_connections).max_frame_size(max_frame_size);
+    let server = server.drain_checks(drain_checks).notify_systemd();
     let drained = server.serve(listener).with_graceful_shutdown(shutdown).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())

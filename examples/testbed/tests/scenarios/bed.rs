@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,12 @@ impl Bed {
     pub(crate) async fn test_agent(&self, listen: &str, more: &[&str]) -> Outcome<AgentProcess> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_test-agent"));
         command.args(["--listen", listen]).args(more);
-        let agent = AgentProcess::start(command, SOON).await?;
+        self.agent(command, Stdio::null()).await
+    }
+
+    /// Starts an agent as a process.
+    pub(crate) async fn agent(&self, command: Command, stdin: impl Into<Stdio>) -> Outcome<AgentProcess> {
+        let agent = AgentProcess::start_with(command, stdin, SOON).await?;
         self.printed().push(("test-agent", agent.logs().clone()));
         Ok(agent)
     }

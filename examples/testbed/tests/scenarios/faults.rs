@@ -1,8 +1,16 @@
 //! Agents and HAProxys that are stopped, replaced, killed and frozen under load: what clients notice of it.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use spop_tokio::Client;
+use spop_tokio::spop::haproxy::{self, Engine};
 use testbed::{AgentProcess, Backend, Config, HaproxyProcess, ReservedPort, Spoe};
+use tokio::net::TcpStream;
 
 use crate::bed::{Bed, Outcome, SOON, expect_no_failed_event};
 use crate::log::above_debug;
@@ -59,16 +67,28 @@ async fn restart_both(bed: &Bed, spoe: Spoe, options: &[&str]) -> Outcome<(Tally
 pub(crate) async fn upgrade_at_socket(bed: &Bed) -> Outcome {
     let folder = tempfile::tempdir()?;
     let address = format!("unix:{}", folder.path().join("agent.sock").display());
-    let mut agent = bed.test_agent(&address, USUAL).await?;
+    upgrade(bed, &address, config(&spoe())).await?;
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 0, "nothing is left behind");
+    Ok(())
+}
+
+/// The same at a TCP port, with HAProxy's default health checks.
+pub(crate) async fn upgrade_at_port(bed: &Bed) -> Outcome {
+    let port = ReservedPort::new()?;
+    let config = config(&spoe()).replace("check inter 200ms fall 2 rise 1", "check");
+    upgrade(bed, &port.addr().to_string(), config).await
+}
+
+async fn upgrade(bed: &Bed, address: &str, config: Config) -> Outcome {
+    let mut agent = bed.test_agent(address, USUAL).await?;
     let backend = Backend::start().await?;
-    let config = config(&spoe()).agent(agent.address()?).backend(backend.addr());
-    let haproxy = bed.haproxy(&config).await?;
+    let haproxy = bed.haproxy(&config.agent(agent.address()?).backend(backend.addr())).await?;
     haproxy.wait_server_status("agents", SERVERS[0], "UP", SOON).await?;
     let mut traffic = Traffic::start(CLIENTS, haproxy.http());
     traffic.wait_for_agent(agent.pid(), MORE).await?;
     let mut stops = [Window::now(); 2];
     for stopped in &mut stops {
-        let next = bed.test_agent(&address, &["--delay", DELAY, "--take-over"]).await?;
+        let next = bed.test_agent(address, &["--delay", DELAY, "--take-over"]).await?;
         *stopped = stop(&mut std::mem::replace(&mut agent, next)).await?;
         traffic.wait_for_agent(agent.pid(), MORE).await?;
     }
@@ -76,8 +96,122 @@ pub(crate) async fn upgrade_at_socket(bed: &Bed) -> Outcome {
     bed.report(&tally);
     expect_lossless(bed, &tally, &stops);
     stop(&mut agent).await?;
-    assert_eq!(std::fs::read_dir(folder.path())?.count(), 0, "nothing is left behind");
     Ok(())
+}
+
+/// What it costs to stop a single agent before the next one starts: HAProxy takes it out of use, and then has nobody to ask.
+pub(crate) async fn restart_alone(bed: &Bed) -> Outcome {
+    let (tally, stopped) = restart_one(bed, USUAL).await?;
+    expect_losses_within(&tally, &[stopped]);
+    Ok(())
+}
+
+/// The same where health checks do not fail: HAProxy tries to connect until the next one is there.
+pub(crate) async fn restart_alone_unnoticed(bed: &Bed) -> Outcome {
+    let (tally, stopped) = restart_one(bed, &["--delay", DELAY, "--drain-checks", "0"]).await?;
+    expect_lossless(bed, &tally, &[stopped]);
+    Ok(())
+}
+
+async fn restart_one(bed: &Bed, options: &[&str]) -> Outcome<(Tally, Window)> {
+    let port = ReservedPort::new()?;
+    let address = port.addr().to_string();
+    let mut agent = bed.test_agent(&address, options).await?;
+    let backend = Backend::start().await?;
+    let config = config(&spoe()).replace("check inter 200ms fall 2 rise 1", "check");
+    let haproxy = bed.haproxy(&config.agent(&address).backend(backend.addr())).await?;
+    agent.wait_for_log("a check", SOON, |line| line.contains("health check passed=true")).await?;
+    let mut traffic = Traffic::start(CLIENTS, haproxy.http());
+    traffic.wait_for_agent(agent.pid(), MORE).await?;
+    let mut stopped = stop(&mut agent).await?;
+    let agent = bed.test_agent(&address, options).await?;
+    haproxy.wait_server_status("agents", SERVERS[0], "UP", SOON).await?;
+    stopped.close();
+    traffic.wait_for_agent(agent.pid(), MORE).await?;
+    let tally = traffic.stop().await?;
+    bed.report(&tally);
+    Ok((tally, stopped))
+}
+
+/// A single agent whose socket belongs to the service manager: connections wait there for the next one.
+pub(crate) async fn restart_at_inherited_socket(bed: &Bed) -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let folder = tempfile::tempdir()?;
+    let manager = UnixDatagram::bind(folder.path().join("notify"))?;
+    manager.set_read_timeout(Some(SOON))?;
+    let mut agent = activate(bed, &listener, folder.path()).await?;
+    assert_eq!(told(&manager)?, "READY=1");
+    let backend = Backend::start().await?;
+    let config = config(&spoe()).replace("check inter 200ms fall 2 rise 1", "check");
+    let haproxy = bed.haproxy(&config.agent(listener.local_addr()?).backend(backend.addr())).await?;
+    agent.wait_for_log("a check", SOON, |line| line.contains("health check passed=true")).await?;
+    let mut traffic = Traffic::start(CLIENTS, haproxy.http());
+    traffic.wait_for_agent(agent.pid(), MORE).await?;
+    let mut stops = [Window::now(); 2];
+    for stopped in &mut stops {
+        *stopped = stop(&mut agent).await?;
+        assert_eq!(told(&manager)?, "STOPPING=1\nEXTEND_TIMEOUT_USEC=13000000");
+        agent = activate(bed, &listener, folder.path()).await?;
+        assert_eq!(told(&manager)?, "READY=1");
+        stopped.close();
+        traffic.wait_for_agent(agent.pid(), MORE).await?;
+    }
+    let tally = traffic.stop().await?;
+    bed.report(&tally);
+    expect_lossless(bed, &tally, &stops);
+    Ok(())
+}
+
+/// Starts an agent as systemd does, with a socket of ours.
+async fn activate(bed: &Bed, listener: &TcpListener, folder: &Path) -> Outcome<AgentProcess> {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@""#, "sh"]);
+    command.args([env!("CARGO_BIN_EXE_test-agent"), "--listen", "fd:3", "--delay", DELAY]);
+    command.env("NOTIFY_SOCKET", folder.join("notify"));
+    bed.agent(command, OwnedFd::from(listener.try_clone()?)).await
+}
+
+/// What the service manager is told next.
+fn told(manager: &UnixDatagram) -> Outcome<String> {
+    let mut message = [0; 256];
+    let length = manager.recv(&mut message)?;
+    Ok(String::from_utf8(message[..length].to_vec())?)
+}
+
+/// Peers that are gone without a word have all connections that the agent may have.
+pub(crate) async fn full_agent(bed: &Bed) -> Outcome {
+    const LIMIT: usize = 8;
+    let options = ["--delay", DELAY, "--max-connections", &LIMIT.to_string()];
+    let agent = bed.test_agent("127.0.0.1:0", &options).await?;
+    let address = agent.address()?;
+    let mut gone = Vec::new();
+    for _ in 0..LIMIT {
+        let (client, driver) =
+            Client::connect(TcpStream::connect(&address).await?, haproxy::Config::new(Engine::Mux)).await?;
+        gone.push((client, tokio::spawn(driver.run())));
+    }
+    let backend = Backend::start().await?;
+    let haproxy = bed.haproxy(&config(&spoe()).agent(&address).backend(backend.addr())).await?;
+    // It is UP before it is checked, so many checks must pass.
+    agent.wait_for_log("checks", SOON, nth(10, "health check passed=true")).await?;
+    haproxy.wait_server_status("agents", SERVERS[0], "UP", SOON).await?;
+    // The system, or a person, has noticed.
+    drop(gone);
+    let mut traffic = Traffic::start(LIMIT / 2, haproxy.http());
+    traffic.wait_for_agent(agent.pid(), MORE).await?;
+    let tally = traffic.stop().await?;
+    bed.report(&tally);
+    tally.expect_no_error();
+    Ok(())
+}
+
+/// Whether a line is the nth with these words.
+fn nth(count: usize, words: &str) -> impl FnMut(&str) -> bool {
+    let mut seen = 0;
+    move |line| {
+        seen += usize::from(line.contains(words));
+        seen >= count
+    }
 }
 
 pub(crate) async fn reload_under_load(bed: &Bed) -> Outcome {

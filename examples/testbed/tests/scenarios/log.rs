@@ -55,11 +55,12 @@ pub(crate) fn failed_requests(lines: &[String]) -> Vec<&str> {
     lines.iter().map(String::as_str).filter(is_failed).collect()
 }
 
-/// The lines that are not of level debug: also those that are of no level, such as those of a panic.
+/// The lines that are not of level debug: also those that are of no level, such as those of a panic. That an agent was asked to
+/// stop is left out.
 pub(crate) fn above_debug(lines: &[String]) -> Vec<&str> {
-    let is_debug = |line: &&str| {
+    let is_everyday = |line: &&str| {
         // A process puts the time before the level.
-        line.split_whitespace().take(2).any(|word| word == "DEBUG")
+        line.split_whitespace().take(2).any(|word| word == "DEBUG") || line.contains("shutdown: waiting")
     };
-    lines.iter().map(String::as_str).filter(|line| !is_debug(line)).collect()
+    lines.iter().map(String::as_str).filter(|line| !is_everyday(line)).collect()
 }
