@@ -145,10 +145,6 @@ where
             if self.connection.state() == State::Closed {
                 return Poll::Ready(());
             }
-            if let Work::More = worked {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             // After the reading: a request that has arrived by now is still answered.
             if !self.draining
                 && let Poll::Ready(deadline) = self.signal.poll(cx)
@@ -156,6 +152,10 @@ where
                 self.draining = true;
                 self.connection.start_drain(self.now, self.clock.at(deadline));
                 continue;
+            }
+            if let Work::More = worked {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let requests = self.handlers.next_deadline();
             let deadline = self.connection.poll_timeout().into_iter().chain(requests).min();
