@@ -21,6 +21,8 @@ pub(super) struct FlowControl {
     /// How many requests HAProxy lets wait.
     window: u32,
     grace: Duration,
+    /// How many bytes the AGENT-HELLO has.
+    hello: u64,
     /// How many bytes were sent.
     sent: u64,
     /// How many of them were read.
@@ -49,15 +51,17 @@ impl FlowControl {
     /// How many requests HAProxy lets wait on a connection with pipelining.
     const WINDOW: u32 = 20;
     /// How many times the grace HAProxy gets if it shows nothing at all.
-    const SILENCE: u32 = 10;
+    const SILENCE: u32 = 100;
 
     /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it need not be.
-    pub(super) fn new(max_frame_size: u32, pipelining: bool, grace: Duration) -> Self {
+    /// It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
+    pub(super) fn new(max_frame_size: u32, hello: usize, pipelining: bool, grace: Duration) -> Self {
         Self {
             // One byte less than the buffer.
             limit: u64::from(max_frame_size) + LENGTH_PREFIX as u64 - 1,
             window: if pipelining { Self::WINDOW } else { 1 },
             grace,
+            hello: hello as u64,
             sent: 0,
             read: 0,
             mark: None,
@@ -94,8 +98,8 @@ impl FlowControl {
     #[inline]
     pub(super) fn notify(&mut self, now: Instant) {
         if self.read == 0 {
-            // None comes before HAProxy has read the AGENT-HELLO.
-            self.read = self.sent;
+            // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
+            self.read = self.hello.min(self.sent);
         }
         if let Some(mark) = &mut self.next_mark {
             mark.notify(now);

@@ -130,6 +130,11 @@ impl Connection {
     /// buffer wait longer: see [`Config::read_grace`].
     #[inline]
     pub fn input_drained(&mut self) {
+        // In the middle of a frame, HAProxy would keep what it has read of it in its buffer. Frames that wait in the input, since
+        // the connection is full, show nothing either.
+        if self.part > 0 || self.more_input {
+            return;
+        }
         if let Some(flow) = &mut self.flow {
             flow.input_drained();
         }
