@@ -33,15 +33,17 @@ pub(super) struct FlowControl {
     next_mark: Option<Mark>,
     /// Since when nothing may be sent although there is something.
     blocked: Option<Instant>,
-    /// HAProxy was asked to let one request wait.
-    narrowed: bool,
+    /// HAProxy lets one request wait once it has read so many bytes.
+    narrowed_at: Option<u64>,
 }
 
 /// A moment at which all that was sent was in HAProxy's socket, and nothing that HAProxy had sent was in ours.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     sent: u64,
-    /// The NOTIFYs since then.
+    /// Since then, nothing that HAProxy had sent was in our socket at some moment.
+    drained: bool,
+    /// The NOTIFYs since that moment.
     notifies: u32,
     /// When the first of them came.
     first: Option<Instant>,
@@ -51,7 +53,7 @@ impl FlowControl {
     /// How many requests HAProxy lets wait on a connection with pipelining.
     const WINDOW: u32 = 20;
     /// How many times the grace HAProxy gets if it shows nothing at all.
-    const SILENCE: u32 = 100;
+    const SILENCE: u32 = 10;
 
     /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it need not be.
     /// It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
@@ -67,7 +69,7 @@ impl FlowControl {
             mark: None,
             next_mark: None,
             blocked: None,
-            narrowed: false,
+            narrowed_at: None,
         }
     }
 
@@ -80,12 +82,12 @@ impl FlowControl {
     /// Whether HAProxy lets more than one request wait, and was not asked to stop that.
     #[inline]
     pub(super) fn is_wide(&self) -> bool {
-        self.window > 1 && !self.narrowed
+        self.window > 1 && self.narrowed_at.is_none()
     }
 
-    /// HAProxy is asked to let one request wait.
-    pub(super) fn narrow(&mut self) {
-        self.narrowed = true;
+    /// HAProxy is asked to let one request wait, in the last of `queued` bytes.
+    pub(super) fn narrow(&mut self, queued: usize) {
+        self.narrowed_at = Some(self.sent + queued as u64);
     }
 
     /// Whether an answer of `size` bytes is one that HAProxy must not have a window of unread.
@@ -94,9 +96,9 @@ impl FlowControl {
         size as u64 * u64::from(Self::WINDOW) > self.limit
     }
 
-    /// A NOTIFY has come.
+    /// A NOTIFY has come; `between_frames` if no frame was sent in part.
     #[inline]
-    pub(super) fn notify(&mut self, now: Instant) {
+    pub(super) fn notify(&mut self, between_frames: bool, now: Instant) {
         if self.read == 0 {
             // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
             self.read = self.hello.min(self.sent);
@@ -111,16 +113,46 @@ impl FlowControl {
                 self.mark = self.next_mark.take();
             }
         }
+        if self.window == 1 && between_frames {
+            // It comes after the answer to the one before was read, or that one was given up: at most a round before the answer is.
+            self.mark(Some(now));
+        }
+        if self.narrowed_at.is_some() {
+            self.take_evidence(now);
+        }
     }
 
-    /// All that HAProxy had sent by now was read and handled.
+    /// All that HAProxy had sent by now was read and handled, and no frame was sent in part.
     #[inline]
     pub(super) fn input_drained(&mut self) {
+        self.mark(None);
+        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
+            mark.drained = true;
+        }
+        if self.narrowed_at.is_some_and(|at| at <= self.read) {
+            self.narrowed();
+        }
+    }
+
+    /// Waits for evidence that all that was sent by now was read, unless it does so already.
+    #[inline]
+    fn mark(&mut self, first: Option<Instant>) {
         let Self { sent, read, mark, next_mark, .. } = self;
         let known = next_mark.or(*mark).map_or(*read, |mark| mark.sent);
         if *sent > known {
-            let new = Some(Mark { sent: *sent, notifies: 0, first: None });
+            let new = Some(Mark { sent: *sent, drained: false, notifies: 0, first });
             if mark.is_none() { *mark = new } else { *next_mark = new }
+        }
+    }
+
+    /// HAProxy lets one request wait from now on.
+    #[cold]
+    fn narrowed(&mut self) {
+        self.narrowed_at = None;
+        self.window = 1;
+        // Those before may have been sent in one go.
+        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
+            mark.notifies = 0;
         }
     }
 
@@ -188,7 +220,7 @@ impl FlowControl {
 impl Mark {
     #[inline]
     fn notify(&mut self, now: Instant) {
-        self.notifies += 1;
+        self.notifies += u32::from(self.drained);
         self.first.get_or_insert(now);
     }
 

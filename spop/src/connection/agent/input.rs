@@ -188,7 +188,7 @@ impl Connection {
         }
         self.fragments.expect_none(header.id)?;
         if let Some(flow) = &mut self.flow {
-            flow.notify(self.clock.now);
+            flow.notify(self.part == 0, self.clock.now);
         }
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.
