@@ -11,7 +11,7 @@
 use core::time::Duration;
 
 use crate::Instant;
-use crate::wire::LENGTH_PREFIX;
+use crate::wire::{FrameType, LENGTH_PREFIX};
 
 /// What HAProxy may have left unread.
 #[derive(Debug)]
@@ -94,6 +94,11 @@ impl FlowControl {
     #[inline]
     pub(super) fn is_long(&self, size: usize) -> bool {
         size as u64 * u64::from(Self::WINDOW) > self.limit
+    }
+
+    /// Whether HAProxy's buffer has capacity for `size` bytes, if all before were read.
+    pub(super) fn fits(&self, size: usize) -> bool {
+        size as u64 <= self.limit
     }
 
     /// A NOTIFY has come; `between_frames` if no frame was sent in part.
@@ -186,7 +191,12 @@ impl FlowControl {
             capacity = capacity.saturating_sub(frame.len() as u64);
             fits
         };
-        let part = frames(out).take_while(fits).map(<[u8]>::len).sum();
+        let mut last = 0;
+        let mut part = frames(out).take_while(fits).map(<[u8]>::len).inspect(|&len| last = len).sum();
+        if self.sent > self.read && is_disconnect(&out[part..]) {
+            // The ACK before it waits for it: a NOTIFY that comes between the two would be lost.
+            part -= last;
+        }
         if part == 0 {
             self.blocked.get_or_insert(now);
         }
@@ -228,6 +238,11 @@ impl Mark {
     fn is_over(&self, grace: Duration, now: Instant) -> bool {
         self.first.is_some_and(|first| first + grace <= now)
     }
+}
+
+/// Whether `out` starts with a DISCONNECT.
+fn is_disconnect(out: &[u8]) -> bool {
+    out.get(LENGTH_PREFIX) == Some(&FrameType::AGENT_DISCONNECT.0)
 }
 
 /// The frames in `out`, each with its length prefix.

@@ -105,6 +105,9 @@ impl Connection {
     /// 16 KiB each.
     const MAX_UNSENT: usize = 320 * 1024;
 
+    /// More than the DISCONNECT at the end of a drain has.
+    const DISCONNECT_SIZE: usize = 64;
+
     /// Creates a connection on which nothing was received yet, accepted `now`.
     pub fn new(config: Config, now: Instant) -> Self {
         Self {
@@ -176,7 +179,9 @@ impl Connection {
             self.long_answer(start);
         }
         if self.state == State::Draining && self.in_flight.is_empty() {
-            self.drained = true;
+            // An ACK that leaves HAProxy's buffer no capacity for the DISCONNECT cannot take it along.
+            let size = self.out.len() - start + Self::DISCONNECT_SIZE;
+            self.drained = self.flow.as_ref().is_none_or(|flow| flow.fits(size));
             self.end_drain();
         }
         Ok(())
@@ -259,6 +264,12 @@ impl Connection {
     #[inline]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// Returns how many bytes wait to be sent.
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.out.len()
     }
 
     /// Returns whether no input is taken until an ACK is written or sent: as many NOTIFYs wait for one as
