@@ -33,6 +33,8 @@ pub(super) struct FlowControl {
     next_mark: Option<Mark>,
     /// Since when nothing may be sent although there is something.
     blocked: Option<Instant>,
+    /// When that was found last.
+    tried: Instant,
     /// HAProxy lets one request wait once it has read so many bytes.
     narrowed_at: Option<u64>,
 }
@@ -41,6 +43,7 @@ pub(super) struct FlowControl {
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     sent: u64,
+    at: Instant,
     /// Since then, nothing that HAProxy had sent was in our socket at some moment.
     drained: bool,
     /// The NOTIFYs since that moment.
@@ -53,7 +56,7 @@ impl FlowControl {
     /// How many requests HAProxy lets wait on a connection with pipelining.
     const WINDOW: u32 = 20;
     /// How many times the grace HAProxy gets if it shows nothing at all.
-    const SILENCE: u32 = 10;
+    const SILENCE: u32 = 100;
 
     /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it need not be.
     /// It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
@@ -69,6 +72,7 @@ impl FlowControl {
             mark: None,
             next_mark: None,
             blocked: None,
+            tried: Instant::default(),
             narrowed_at: None,
         }
     }
@@ -120,7 +124,7 @@ impl FlowControl {
         }
         if self.window == 1 && between_frames {
             // It comes after the answer to the one before was read, or that one was given up: at most a round before the answer is.
-            self.mark(Some(now));
+            self.mark(Some(now), now);
         }
         if self.narrowed_at.is_some() {
             self.take_evidence(now);
@@ -129,8 +133,8 @@ impl FlowControl {
 
     /// All that HAProxy had sent by now was read and handled, and no frame was sent in part.
     #[inline]
-    pub(super) fn input_drained(&mut self) {
-        self.mark(None);
+    pub(super) fn input_drained(&mut self, now: Instant) {
+        self.mark(None, now);
         for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
             mark.drained = true;
         }
@@ -141,12 +145,21 @@ impl FlowControl {
 
     /// Waits for evidence that all that was sent by now was read, unless it does so already.
     #[inline]
-    fn mark(&mut self, first: Option<Instant>) {
+    fn mark(&mut self, first: Option<Instant>, now: Instant) {
         let Self { sent, read, mark, next_mark, .. } = self;
         let known = next_mark.or(*mark).map_or(*read, |mark| mark.sent);
         if *sent > known {
-            let new = Some(Mark { sent: *sent, drained: false, notifies: 0, first });
+            let new = Some(Mark { sent: *sent, at: now, drained: false, notifies: 0, first });
             if mark.is_none() { *mark = new } else { *next_mark = new }
+        }
+    }
+
+    /// HAProxy was seen running some time after `after`.
+    pub(super) fn ran(&mut self, after: Instant, now: Instant) {
+        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
+            if mark.at <= after {
+                mark.first.get_or_insert(now);
+            }
         }
     }
 
@@ -199,6 +212,7 @@ impl FlowControl {
         }
         if part == 0 {
             self.blocked.get_or_insert(now);
+            self.tried = now;
         }
         part
     }
@@ -223,7 +237,8 @@ impl FlowControl {
         let silence = self.blocked? + self.grace.saturating_mul(Self::SILENCE);
         let marks = [self.mark, self.next_mark].into_iter().flatten();
         let evidence = marks.filter_map(|mark| Some(mark.first? + self.grace));
-        Some(evidence.fold(silence, Instant::min))
+        // HAProxy may be seen running elsewhere.
+        Some(evidence.fold(silence.min(self.tried + self.grace), Instant::min))
     }
 }
 

@@ -187,6 +187,7 @@ impl Connection {
             return Ok(Progress::Wait);
         }
         self.fragments.expect_none(header.id)?;
+        self.ran_after = self.drained_at;
         if let Some(flow) = &mut self.flow {
             flow.notify(self.part == 0, self.clock.now);
         }

@@ -93,6 +93,10 @@ pub struct Connection {
     has_long_answers: bool,
     /// Whether HAProxy may be an early 3.1, which takes no notice of an ACK without a payload (wire pitfall P11).
     fills_empty_acks: bool,
+    /// When all that HAProxy had sent was handled last.
+    drained_at: Option<Instant>,
+    /// HAProxy sent a NOTIFY after that.
+    ran_after: Option<Instant>,
     /// For HAProxy from 3.1.
     flow: Option<FlowControl>,
     out: BytesMut,
@@ -122,6 +126,8 @@ impl Connection {
             fails_health_checks: false,
             has_long_answers: false,
             fills_empty_acks: false,
+            drained_at: None,
+            ran_after: None,
             flow: None,
             out: BytesMut::new(),
             part: 0,
@@ -133,13 +139,32 @@ impl Connection {
     /// buffer wait longer: see [`Config::read_grace`].
     #[inline]
     pub fn input_drained(&mut self) {
-        // In the middle of a frame, HAProxy would keep what it has read of it in its buffer. Frames that wait in the input, since
-        // the connection is full, show nothing either.
-        if self.part > 0 || self.more_input {
+        // Frames that wait in the input, since the connection is full, show nothing.
+        if self.more_input {
             return;
         }
+        self.drained_at = Some(self.clock.now);
+        // In the middle of a frame, HAProxy would keep what it has read of it in its buffer.
+        if self.part == 0
+            && let Some(flow) = &mut self.flow
+        {
+            flow.input_drained(self.clock.now);
+        }
+    }
+
+    /// Returns a moment after which HAProxy was seen running on this connection: for [`ran_after`](Self::ran_after) of its others.
+    #[inline]
+    pub fn seen_running_after(&self) -> Option<Instant> {
+        self.ran_after
+    }
+
+    /// Says that the same HAProxy, of the same engine id, was seen running after `moment` on another connection, which is
+    /// [`seen_running_after`](Self::seen_running_after) there. Then it will have read this one, too, in
+    /// [`Config::read_grace`]: without it answers whose sum could fill HAProxy's buffer wait longer where nothing else
+    /// shows that. Call it before [`poll_transmit`](Self::poll_transmit).
+    pub fn ran_after(&mut self, moment: Instant, now: Instant) {
         if let Some(flow) = &mut self.flow {
-            flow.input_drained();
+            flow.ran(moment, now);
         }
     }
 
