@@ -105,36 +105,50 @@ impl FlowControl {
         size as u64 <= self.limit
     }
 
-    /// A NOTIFY has come; `between_frames` if no frame was sent in part.
+    /// A NOTIFY has come, and there was none in the socket at `drained`; `between_frames` if no frame was sent in part.
     #[inline]
-    pub(super) fn notify(&mut self, between_frames: bool, now: Instant) {
+    pub(super) fn notify(&mut self, drained: Option<Instant>, between_frames: bool, now: Instant) {
         if self.read == 0 {
             // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
             self.read = self.hello.min(self.sent);
         }
         if let Some(mark) = &mut self.next_mark {
-            mark.notify(now);
+            mark.notifies += u32::from(mark.drained);
         }
         if let Some(mark) = &mut self.mark {
-            mark.notify(now);
+            mark.notifies += u32::from(mark.drained);
             if mark.notifies > 2 * self.window {
                 self.read = mark.sent;
                 self.mark = self.next_mark.take();
             }
         }
-        if self.window == 1 && between_frames {
+        if self.window == 1 {
             // It comes after the answer to the one before was read, or that one was given up: at most a round before the answer is.
-            self.mark(Some(now), now);
+            if between_frames {
+                self.mark(now);
+            }
+            self.seen(now, |_| true);
+        } else if let Some(drained) = drained {
+            self.ran(drained, now);
         }
         if self.narrowed_at.is_some() {
             self.take_evidence(now);
         }
     }
 
+    /// A NOTIFY came although another has no answer yet. HAProxy gave that up, if it does let no more than one wait; and if it does
+    /// let more wait, those that overlap may have been sent in one go.
+    pub(super) fn overlap(&mut self) {
+        self.blocked = None;
+        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
+            mark.notifies = 0;
+        }
+    }
+
     /// All that HAProxy had sent by now was read and handled, and no frame was sent in part.
     #[inline]
     pub(super) fn input_drained(&mut self, now: Instant) {
-        self.mark(None, now);
+        self.mark(now);
         for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
             mark.drained = true;
         }
@@ -145,19 +159,27 @@ impl FlowControl {
 
     /// Waits for evidence that all that was sent by now was read, unless it does so already.
     #[inline]
-    fn mark(&mut self, first: Option<Instant>, now: Instant) {
+    fn mark(&mut self, now: Instant) {
         let Self { sent, read, mark, next_mark, .. } = self;
         let known = next_mark.or(*mark).map_or(*read, |mark| mark.sent);
         if *sent > known {
-            let new = Some(Mark { sent: *sent, at: now, drained: false, notifies: 0, first });
+            let new = Some(Mark { sent: *sent, at: now, drained: false, notifies: 0, first: None });
             if mark.is_none() { *mark = new } else { *next_mark = new }
         }
     }
 
     /// HAProxy was seen running some time after `after`.
+    #[inline]
     pub(super) fn ran(&mut self, after: Instant, now: Instant) {
+        // What it sent before the bytes reached it may have been under way.
+        let grace = self.grace / 2;
+        self.seen(now, |mark| mark.at + grace <= after);
+    }
+
+    #[inline]
+    fn seen(&mut self, now: Instant, since: impl Fn(&Mark) -> bool) {
         for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
-            if mark.at <= after {
+            if since(mark) {
                 mark.first.get_or_insert(now);
             }
         }
@@ -169,21 +191,13 @@ impl FlowControl {
         self.narrowed_at = None;
         self.window = 1;
         // Those before may have been sent in one go.
-        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
-            mark.notifies = 0;
-        }
+        self.overlap();
     }
 
     /// `bytes` were sent.
     #[inline]
     pub(super) fn transmitted(&mut self, bytes: usize) {
         self.sent += bytes as u64;
-        self.blocked = None;
-    }
-
-    /// There is nothing to send any more.
-    #[inline]
-    pub(super) fn unblock(&mut self) {
         self.blocked = None;
     }
 
@@ -243,12 +257,6 @@ impl FlowControl {
 }
 
 impl Mark {
-    #[inline]
-    fn notify(&mut self, now: Instant) {
-        self.notifies += u32::from(self.drained);
-        self.first.get_or_insert(now);
-    }
-
     /// Whether HAProxy has been seen running since, and then had time to end its round.
     fn is_over(&self, grace: Duration, now: Instant) -> bool {
         self.first.is_some_and(|first| first + grace <= now)

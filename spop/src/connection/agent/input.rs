@@ -189,7 +189,7 @@ impl Connection {
         self.fragments.expect_none(header.id)?;
         self.ran_after = self.drained_at;
         if let Some(flow) = &mut self.flow {
-            flow.notify(self.part == 0, self.clock.now);
+            flow.notify(self.drained_at, self.part == 0, self.clock.now);
         }
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.
@@ -211,9 +211,12 @@ impl Connection {
     #[inline]
     fn superseded(&mut self) -> Option<Event> {
         let flow = self.flow.as_mut().filter(|flow| flow.is_one_at_a_time())?;
+        if self.in_flight.is_empty() && self.out.is_empty() {
+            return None;
+        }
+        flow.overlap();
         // Only ACKs can be there: the HELLO was read.
         self.out.truncate(self.part);
-        flow.unblock();
         self.in_flight.give_up_any().map(Event::GivenUp)
     }
 
