@@ -55,6 +55,9 @@ struct Mark {
 impl FlowControl {
     /// How many requests HAProxy lets wait on a connection with pipelining.
     const WINDOW: u32 = 20;
+    /// How often it can send as many before it reads: what was under way, what it starts in the round whose poll came too early,
+    /// and what it starts in the next one before it comes to read.
+    const WAVES: u32 = 3;
     /// How many times the grace HAProxy gets if it shows nothing at all.
     const SILENCE: u32 = 100;
 
@@ -117,7 +120,7 @@ impl FlowControl {
         }
         if let Some(mark) = &mut self.mark {
             mark.notifies += u32::from(mark.drained);
-            if mark.notifies > 2 * self.window {
+            if mark.notifies > Self::WAVES * self.window {
                 self.read = mark.sent;
                 self.mark = self.next_mark.take();
             }
