@@ -20,6 +20,8 @@ pub(super) struct FlowControl {
     limit: u64,
     /// How many requests HAProxy lets wait.
     window: u32,
+    /// The size of as many answers, each as long as the longest so far, in bytes.
+    reserve: u64,
     grace: Duration,
     /// How many bytes the AGENT-HELLO has.
     hello: u64,
@@ -68,6 +70,7 @@ impl FlowControl {
             // One byte less than the buffer.
             limit: u64::from(max_frame_size) + LENGTH_PREFIX as u64 - 1,
             window: if pipelining { Self::WINDOW } else { 1 },
+            reserve: 0,
             grace,
             hello: hello as u64,
             sent: 0,
@@ -97,10 +100,19 @@ impl FlowControl {
         self.narrowed_at = Some(self.sent + queued as u64);
     }
 
-    /// Whether an answer of `size` bytes is one that HAProxy must not have a window of unread.
+    /// An answer of `size` bytes is to be sent; returns whether it is one that HAProxy must not have a window of unread.
     #[inline]
-    pub(super) fn is_long(&self, size: usize) -> bool {
-        size as u64 * u64::from(Self::WINDOW) > self.limit
+    pub(super) fn is_long(&mut self, size: usize) -> bool {
+        let window = size as u64 * u64::from(Self::WINDOW);
+        self.reserve = self.reserve.max(window);
+        window > self.limit
+    }
+
+    /// Whether `size` bytes can be sent and, if HAProxy lets several requests wait, answers to all of them after that.
+    #[inline]
+    pub(super) fn has_capacity(&self, size: usize) -> bool {
+        let reserve = if self.is_wide() { self.reserve } else { 0 };
+        self.sent - self.read + size as u64 + reserve <= self.limit
     }
 
     /// Whether HAProxy's buffer has capacity for `size` bytes, if all before were read.
@@ -163,11 +175,16 @@ impl FlowControl {
     /// Waits for evidence that all that was sent by now was read, unless it does so already.
     #[inline]
     fn mark(&mut self, now: Instant) {
-        let Self { sent, read, mark, next_mark, .. } = self;
+        let Self { window, sent, read, mark, next_mark, .. } = self;
         let known = next_mark.or(*mark).map_or(*read, |mark| mark.sent);
         if *sent > known {
             let new = Some(Mark { sent: *sent, at: now, drained: false, notifies: 0, first: None });
-            if mark.is_none() { *mark = new } else { *next_mark = new }
+            if mark.is_none() {
+                *mark = new;
+            } else if next_mark.is_none() || *window == 1 {
+                // With more requests the one that is there must grow old.
+                *next_mark = new;
+            }
         }
     }
 
@@ -206,14 +223,7 @@ impl FlowControl {
 
     /// Returns how many bytes of `out`, which starts with a whole frame, may be sent now, in whole frames: of a frame that is
     /// not complete HAProxy keeps in its buffer what it has read.
-    #[inline]
-    pub(super) fn allowance(&mut self, out: &[u8], now: Instant) -> usize {
-        // Nearly always.
-        if self.sent - self.read + out.len() as u64 <= self.limit { out.len() } else { self.part(out, now) }
-    }
-
-    #[cold]
-    fn part(&mut self, out: &[u8], now: Instant) -> usize {
+    pub(super) fn part(&mut self, out: &[u8], now: Instant) -> usize {
         self.take_evidence(now);
         let mut capacity = self.limit.saturating_sub(self.sent - self.read);
         let fits = |frame: &&[u8]| {
@@ -248,7 +258,7 @@ impl FlowControl {
         }
     }
 
-    /// When [`allowance`](Self::allowance) may return more, if it returned nothing.
+    /// When [`part`](Self::part) may return more, if it returned nothing.
     #[inline]
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let silence = self.blocked? + self.grace.saturating_mul(Self::SILENCE);

@@ -198,7 +198,7 @@ impl Connection {
         }
         ack.finish_for(self.fills_empty_acks);
         self.in_flight.remove(position);
-        if let Some(flow) = &self.flow
+        if let Some(flow) = &mut self.flow
             && flow.is_long(self.out.len() - start)
         {
             self.long_answer(start);
@@ -244,19 +244,29 @@ impl Connection {
             return &[];
         }
         if self.part == 0 {
-            self.part = match &mut self.flow {
-                Some(flow) => flow.allowance(&self.out, now),
-                None => self.out.len(),
+            self.part = match &self.flow {
+                Some(flow) if !flow.has_capacity(self.out.len()) => self.transmit_part(now),
+                _ => self.out.len(),
             };
             if self.part == 0 {
-                // With one request at a time few bytes can be unread.
-                self.has_long_answers = true;
-                self.stop_pipelining();
                 return &[];
             }
         }
         self.clock.stalled.get_or_insert(now);
         &self.out[..self.part]
+    }
+
+    /// Returns how much of `out` may be sent when HAProxy's buffer may have little capacity.
+    #[cold]
+    fn transmit_part(&mut self, now: Instant) -> usize {
+        let Some(flow) = &mut self.flow else { return self.out.len() };
+        let part = flow.part(&self.out, now);
+        if !flow.has_capacity(self.out.len()) {
+            // With one request at a time few bytes can be unread. HAProxy is told so while those that wait can still be answered.
+            self.has_long_answers = true;
+            self.stop_pipelining();
+        }
+        part
     }
 
     /// Says that the first `bytes` of what [`poll_transmit`](Self::poll_transmit) returned were sent.
