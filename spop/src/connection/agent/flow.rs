@@ -1,12 +1,26 @@
 //! How much HAProxy from 3.1 is sent at a time.
 //!
-//! It never processes another frame of a connection once it finds its whole buffer full to read (wire pitfall P1), and it never
-//! says what it has read. So what may be unread is counted here, and more is sent only on evidence that it was read.
+//! It never processes another frame of a connection once it finds its whole buffer full to read (wire pitfall P1),
+//! and it never says what it has read. So what may be unread is counted here, and more is sent only on evidence that
+//! it was read.
 //!
-//! HAProxy works in rounds. In each it reads every connection that has something, ends requests whose time is over or whose
-//! client has left, and starts new ones; in no fixed order, and without a word about those it has given up. So between two reads
-//! of a connection, it can start twice as many requests on it as it lets wait. And a NOTIFY is evidence only if HAProxy sent it
-//! when the bytes in question were in its socket already: not if it lay in ours.
+//! HAProxy works in rounds. In each it polls; then it reads every connection that had something, ends requests whose
+//! time is over or whose client has left, and starts new ones; in no fixed order, and without a word about those it
+//! has given up. So a NOTIFY is no proof that an answer was read. There are three kinds of evidence that HAProxy has
+//! read what was sent before a [`Mark`]:
+//!
+//! - It has sent more NOTIFYs since then than it can without reading. None of them counts that may have lain in our
+//!   socket before.
+//! - It has been seen running since then, and had time to end its round
+//!   ([`Config::read_grace`](super::Config::read_grace)). A NOTIFY that came after the mark shows that, on any
+//!   connection; it must have been sent after the bytes had arrived, so the mark must be half a grace old when our
+//!   socket was last empty before it. With one request at a time it need not: it came because the last answer was
+//!   read, or in the moment in which HAProxy gave that request up and the answer was under way.
+//! - Nothing has come for a hundred graces: there is nothing that it could send.
+//!
+//! What is unsound about the second is known: HAProxy stopped, by a signal or an overloaded machine, between a NOTIFY
+//! and the next time it reads the connection, while an answer to a request that it gave up is under way.
+//! `tests/simulation` shows that nothing else is.
 
 use core::time::Duration;
 
@@ -41,30 +55,31 @@ pub(super) struct FlowControl {
     narrowed_at: Option<u64>,
 }
 
-/// A moment at which all that was sent was in HAProxy's socket, and nothing that HAProxy had sent was in ours.
+/// A moment between two frames that were sent.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
+    /// How many bytes were sent by then.
     sent: u64,
     at: Instant,
-    /// Since then, nothing that HAProxy had sent was in our socket at some moment.
+    /// Whether nothing that HAProxy had sent was in our socket at some moment since then.
     drained: bool,
     /// The NOTIFYs since that moment.
     notifies: u32,
-    /// When the first of them came.
-    first: Option<Instant>,
+    /// When HAProxy was first seen running after this.
+    seen: Option<Instant>,
 }
 
 impl FlowControl {
     /// How many requests HAProxy lets wait on a connection with pipelining.
     const WINDOW: u32 = 20;
-    /// How often it can send as many before it reads: what was under way, what it starts in the round whose poll came too early,
-    /// and what it starts in the next one before it comes to read.
+    /// How often it can send as many before it reads: what was under way, what it starts in the round whose poll came
+    /// too early, and what it starts in the next one before it comes to read.
     const WAVES: u32 = 3;
     /// How many times the grace HAProxy gets if it shows nothing at all.
     const SILENCE: u32 = 100;
 
-    /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it need not be.
-    /// It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
+    /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it
+    /// need not be. It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
     pub(super) fn new(max_frame_size: u32, hello: usize, pipelining: bool, grace: Duration) -> Self {
         Self {
             // One byte less than the buffer.
@@ -100,7 +115,8 @@ impl FlowControl {
         self.narrowed_at = Some(self.sent + queued as u64);
     }
 
-    /// An answer of `size` bytes is to be sent; returns whether it is one that HAProxy must not have a window of unread.
+    /// An answer of `size` bytes is to be sent; returns whether it is one that HAProxy must not have a window of
+    /// unread.
     #[inline]
     pub(super) fn is_long(&mut self, size: usize) -> bool {
         let window = size as u64 * u64::from(Self::WINDOW);
@@ -138,7 +154,8 @@ impl FlowControl {
             }
         }
         if self.window == 1 {
-            // It comes after the answer to the one before was read, or that one was given up: at most a round before the answer is.
+            // It comes after the answer to the one before was read, or that one was given up: at most a round before
+            // the answer is.
             if between_frames {
                 self.mark(now);
             }
@@ -151,10 +168,14 @@ impl FlowControl {
         }
     }
 
-    /// A NOTIFY came although another has no answer yet. HAProxy gave that up, if it does let no more than one wait; and if it does
-    /// let more wait, those that overlap may have been sent in one go.
+    /// A NOTIFY came although another has no answer yet. HAProxy gave that up, if it does let no more than one wait;
+    /// and if it does let more wait, those that overlap may have been sent in one go.
     pub(super) fn overlap(&mut self) {
         self.blocked = None;
+        self.forget_notifies();
+    }
+
+    fn forget_notifies(&mut self) {
         for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
             mark.notifies = 0;
         }
@@ -178,7 +199,7 @@ impl FlowControl {
         let Self { window, sent, read, mark, next_mark, .. } = self;
         let known = next_mark.or(*mark).map_or(*read, |mark| mark.sent);
         if *sent > known {
-            let new = Some(Mark { sent: *sent, at: now, drained: false, notifies: 0, first: None });
+            let new = Some(Mark { sent: *sent, at: now, drained: false, notifies: 0, seen: None });
             if mark.is_none() {
                 *mark = new;
             } else if next_mark.is_none() || *window == 1 {
@@ -200,7 +221,7 @@ impl FlowControl {
     fn seen(&mut self, now: Instant, since: impl Fn(&Mark) -> bool) {
         for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
             if since(mark) {
-                mark.first.get_or_insert(now);
+                mark.seen.get_or_insert(now);
             }
         }
     }
@@ -211,7 +232,7 @@ impl FlowControl {
         self.narrowed_at = None;
         self.window = 1;
         // Those before may have been sent in one go.
-        self.overlap();
+        self.forget_notifies();
     }
 
     /// `bytes` were sent.
@@ -221,8 +242,8 @@ impl FlowControl {
         self.blocked = None;
     }
 
-    /// Returns how many bytes of `out`, which starts with a whole frame, may be sent now, in whole frames: of a frame that is
-    /// not complete HAProxy keeps in its buffer what it has read.
+    /// Returns how many bytes of `out`, which starts with a whole frame, may be sent now, in whole frames: of a frame
+    /// that is not complete HAProxy keeps in its buffer what it has read.
     pub(super) fn part(&mut self, out: &[u8], now: Instant) -> usize {
         self.take_evidence(now);
         let mut capacity = self.limit.saturating_sub(self.sent - self.read);
@@ -263,7 +284,7 @@ impl FlowControl {
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let silence = self.blocked? + self.grace.saturating_mul(Self::SILENCE);
         let marks = [self.mark, self.next_mark].into_iter().flatten();
-        let evidence = marks.filter_map(|mark| Some(mark.first? + self.grace));
+        let evidence = marks.filter_map(|mark| Some(mark.seen? + self.grace));
         // HAProxy may be seen running elsewhere.
         Some(evidence.fold(silence.min(self.tried + self.grace), Instant::min))
     }
@@ -272,7 +293,7 @@ impl FlowControl {
 impl Mark {
     /// Whether HAProxy has been seen running since, and then had time to end its round.
     fn is_over(&self, grace: Duration, now: Instant) -> bool {
-        self.first.is_some_and(|first| first + grace <= now)
+        self.seen.is_some_and(|seen| seen + grace <= now)
     }
 }
 

@@ -140,8 +140,9 @@ impl Connection {
         let may_be_mux = !hello.capabilities.contains(Capabilities::ASYNC);
         let pipelining = negotiated.capabilities.contains(Capabilities::PIPELINING);
         self.fills_empty_acks = may_be_mux;
-        self.flow =
-            may_be_mux.then(|| FlowControl::new(hello.max_frame_size, self.out.len(), pipelining, self.config.read_grace));
+        self.flow = may_be_mux.then(|| {
+            FlowControl::new(hello.max_frame_size, self.out.len(), pipelining, self.config.read_grace)
+        });
         self.negotiated = Some(negotiated.clone());
         self.state = State::Running;
         if self.clock.deadline.is_some() {

@@ -27,7 +27,8 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 ///    takes at most one event's worth of frames at a time. While [`is_full`](Self::is_full), receive nothing more, and call it
 ///    again after an ACK.
 /// 2. If that was all that was there to receive (the socket would block, or returned less than asked for), call
-///    [`input_drained`](Self::input_drained).
+///    [`input_drained`](Self::input_drained), before anything is sent. Try to receive again after step 4, so that the next
+///    NOTIFY is known to be new.
 /// 3. For [`Event::Notify`] and [`Event::Malformed`] call [`ack`](Self::ack) or [`ack_with`](Self::ack_with) with the event's
 ///    [`Ticket`], now or later, in any order. For [`Event::GivenUp`] drop the work on that NOTIFY.
 /// 4. Send what [`poll_transmit`](Self::poll_transmit) returns, say how much was taken with [`transmitted`](Self::transmitted),
@@ -152,7 +153,8 @@ impl Connection {
         }
     }
 
-    /// Returns a moment after which HAProxy was seen running on this connection: for [`ran_after`](Self::ran_after) of its others.
+    /// Returns a moment after which HAProxy was seen running on this connection: for [`ran_after`](Self::ran_after) of
+    /// its others.
     #[inline]
     pub fn seen_running_after(&self) -> Option<Instant> {
         self.ran_after
@@ -314,8 +316,8 @@ impl Connection {
         self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT
     }
 
-    /// Returns whether an ACK was so long that HAProxy's buffer could not hold 20 of them, or answers had to wait for HAProxy from
-    /// 3.1 to read. Pipelining is switched off on this connection then, and better in the [`Config`] of those to come, too:
+    /// Returns whether an ACK was so long that HAProxy's buffer could not hold 20 of them, or so much was under way that it
+    /// might not hold the answers to all that wait. Pipelining is switched off on this connection then, and better in the [`Config`] of those to come, too:
     /// [`Config::pipelining`].
     #[inline]
     pub fn has_long_answers(&self) -> bool {
