@@ -258,6 +258,10 @@ impl FlowControl {
             // The ACK before it waits for it: a NOTIFY that comes between the two would be lost.
             part -= last;
         }
+        if part == 0 && self.sent == self.read {
+            // Longer than HAProxy's buffer: a DISCONNECT can be, which is the last frame.
+            return frames(out).next().map_or(out.len(), <[u8]>::len);
+        }
         if part == 0 {
             self.blocked.get_or_insert(now);
             self.tried = now;
