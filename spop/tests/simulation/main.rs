@@ -9,8 +9,9 @@
 //!
 //! **What is taken for granted**, as no agent could tell: HAProxy is not stopped while a NOTIFY and an answer cross.
 //! They do if the NOTIFY is sent while an answer is under way or unread, or after one was given up that is still to
-//! be answered; until that NOTIFY has come and all that the agent sent before is read. Between two stops HAProxy runs
-//! for 50 ms. What is sent in one write arrives in pieces of 128 bytes at least. A HAProxy that does not honour a
+//! be answered; until that NOTIFY has come and all that the agent sent before is read. (If it is, one schedule in 70
+//! wedges a connection, nearly always one in which the agent is stopped at the same time.) Between two stops HAProxy
+//! runs for 50 ms. What is sent in one write arrives in pieces of 128 bytes at least. A HAProxy that does not honour a
 //! second AGENT-HELLO, which no version is known for, loses requests after one, and is not stopped.
 //!
 //! **What holds** (`properties.rs`): no connection is ever wedged; no NOTIFY gets two ACKs, or an ACK a NOTIFY that
