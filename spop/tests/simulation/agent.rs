@@ -153,12 +153,10 @@ impl Driver {
         let mut cut = false;
         // Bounded, so that the timers get their turn.
         for _ in 0..8 {
-            let conn = &mut haproxy.conns[self.index];
             if self.connection.is_full() {
-                // What waits in the socket waits for a handler.
-                conn.prompt = false;
                 break;
             }
+            let conn = &mut haproxy.conns[self.index];
             let max = if rng.chance(schedule.cuts) { rng.range(1, 300) as usize } else { 8192 };
             let read = conn.to_agent.receive(|bytes| self.input.extend_from_slice(bytes), max, now);
             if read > 0 {
@@ -177,7 +175,10 @@ impl Driver {
                 break;
             }
         }
-        if !cut && !self.connection.is_full() {
+        if self.connection.is_full() {
+            // What waits in the socket waits for a handler.
+            haproxy.conns[self.index].prompt = false;
+        } else if !cut {
             self.connection.input_drained();
         }
         Ok(())

@@ -69,19 +69,22 @@ fn pauses(pauses: &[(Time, Time)], from: Time, to: Time) -> Time {
 fn the_core_holds_in_every_schedule() {
     let one = number("SIMULATION_SEED");
     let seeds = one.map_or(0..number("SIMULATION_SEEDS").unwrap_or(2000), |seed| seed..seed + 1);
-    let (mut total, mut failures) = (Outcome::default(), Vec::new());
+    let (mut total, mut failures) = (Outcome::default(), 0);
     for seed in seeds {
         match world::run(seed, |_| Rule::Core) {
             Ok(Outcome { answered, late }) => {
                 total.answered += answered;
                 total.late += late;
             }
-            Err(failure) => failures.push(failure),
+            Err(failure) => {
+                println!("{failure}");
+                failures += 1;
+            }
         }
     }
     let Outcome { answered, late } = total;
     println!("{answered} requests were answered, and {late} too late");
-    assert!(failures.is_empty(), "{} schedules failed, such as\n{}", failures.len(), failures[0]);
+    assert!(failures == 0, "{failures} schedules failed");
     assert!(one.is_some() || late * 25 < answered, "{late} of {answered} requests were answered too late");
 }
 

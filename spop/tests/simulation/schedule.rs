@@ -142,10 +142,10 @@ impl Schedule {
     }
 
     /// Whether no answer waits for evidence for long on a connection that lets one request wait, or several if
-    /// `wide`: then HAProxy's buffer must hold three windows of them. One that does not honour a second AGENT-HELLO
+    /// `wide`: then HAProxy's buffer must hold six windows of them. One that does not honour a second AGENT-HELLO
     /// loses live requests once it was sent one.
     pub(crate) fn is_prompt(&self, wide: bool) -> bool {
-        let short = matches!(self.answers, Answers::Fixed(size) if size < self.bufsize / 60);
+        let short = matches!(self.answers, Answers::Fixed(size) if size < self.bufsize / 120);
         !self.has_small_sockets() && (!wide || short && self.narrows)
     }
 
