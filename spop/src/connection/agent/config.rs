@@ -134,13 +134,15 @@ impl Config {
         self
     }
 
-    /// How long HAProxy may take, once it is seen running, until it has read a connection; default 5 ms. It matters for answers
-    /// whose sum could fill HAProxy's buffer (`tune.bufsize`): those wait that long after the NOTIFY, or ten times as long if
-    /// nothing shows that HAProxy is running.
+    /// How long HAProxy may take, once it is seen running, until it has read a connection; default 5 ms. It matters for
+    /// answers whose sum could fill HAProxy's buffer (`tune.bufsize`): those wait that long after the NOTIFY, or a
+    /// hundred times as long, half a second, if nothing shows that HAProxy is running, on this connection or
+    /// [on others](super::Connection::ran_after).
     ///
-    /// Longer costs long answers time: one of more than half a buffer leaves this time after its NOTIFY at the earliest, if the
-    /// one before on the connection was long, too. Too short loses a connection of HAProxy from 3.1 where it is held up in the
-    /// middle of its work, just after it gave up a request whose answer was under way. HAProxy up to 3.0 needs none of this.
+    /// Longer costs long answers time: one of more than half a buffer leaves this time after its NOTIFY at the earliest,
+    /// if the one before on the connection was long, too. Too short loses a connection of HAProxy from 3.1 where it is
+    /// held up in the middle of its work, just after it gave up a request whose answer was under way; and half of it
+    /// must be more than bytes take from one to the other and back. HAProxy up to 3.0 needs none of this.
     #[must_use]
     pub const fn read_grace(mut self, grace: Duration) -> Self {
         self.read_grace = grace;

@@ -1,17 +1,31 @@
 //! How much HAProxy from 3.1 is sent at a time.
 //!
-//! It never processes another frame of a connection once it finds its whole buffer full to read (wire pitfall P1), and it never
-//! says what it has read. So what may be unread is counted here, and more is sent only on evidence that it was read.
+//! It never processes another frame of a connection once it finds its whole buffer full to read (wire pitfall P1),
+//! and it never says what it has read. So what may be unread is counted here, and more is sent only on evidence that
+//! it was read.
 //!
-//! HAProxy works in rounds. In each it reads every connection that has something, ends requests whose time is over or whose
-//! client has left, and starts new ones; in no fixed order, and without a word about those it has given up. So between two reads
-//! of a connection, it can start twice as many requests on it as it lets wait. And a NOTIFY is evidence only if HAProxy sent it
-//! when the bytes in question were in its socket already: not if it lay in ours.
+//! HAProxy works in rounds. In each it polls; then it reads every connection that had something, ends requests whose
+//! time is over or whose client has left, and starts new ones; in no fixed order, and without a word about those it
+//! has given up. So a NOTIFY is no proof that an answer was read. There are three kinds of evidence that HAProxy has
+//! read what was sent before a [`Mark`]:
+//!
+//! - It has sent more NOTIFYs since then than it can without reading. None of them counts that may have lain in our
+//!   socket before.
+//! - It has been seen running since then, and had time to end its round
+//!   ([`Config::read_grace`](super::Config::read_grace)). A NOTIFY that came after the mark shows that, on any
+//!   connection; it must have been sent after the bytes had arrived, so the mark must be half a grace old when our
+//!   socket was last empty before it. With one request at a time it need not: it came because the last answer was
+//!   read, or in the moment in which HAProxy gave that request up and the answer was under way.
+//! - Nothing has come for a hundred graces: there is nothing that it could send.
+//!
+//! What is unsound about the second is known: HAProxy stopped, by a signal or an overloaded machine, between a NOTIFY
+//! and the next time it reads the connection, while an answer to a request that it gave up is under way.
+//! `tests/simulation` shows that nothing else is.
 
 use core::time::Duration;
 
 use crate::Instant;
-use crate::wire::LENGTH_PREFIX;
+use crate::wire::{FrameType, LENGTH_PREFIX};
 
 /// What HAProxy may have left unread.
 #[derive(Debug)]
@@ -20,7 +34,11 @@ pub(super) struct FlowControl {
     limit: u64,
     /// How many requests HAProxy lets wait.
     window: u32,
+    /// The size of as many answers, each as long as the longest so far, in bytes.
+    reserve: u64,
     grace: Duration,
+    /// How many bytes the AGENT-HELLO has.
+    hello: u64,
     /// How many bytes were sent.
     sent: u64,
     /// How many of them were read.
@@ -31,38 +49,51 @@ pub(super) struct FlowControl {
     next_mark: Option<Mark>,
     /// Since when nothing may be sent although there is something.
     blocked: Option<Instant>,
-    /// HAProxy was asked to let one request wait.
-    narrowed: bool,
+    /// When that was found last.
+    tried: Instant,
+    /// HAProxy lets one request wait once it has read so many bytes.
+    narrowed_at: Option<u64>,
 }
 
-/// A moment at which all that was sent was in HAProxy's socket, and nothing that HAProxy had sent was in ours.
+/// A moment between two frames that were sent.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
+    /// How many bytes were sent by then.
     sent: u64,
-    /// The NOTIFYs since then.
+    at: Instant,
+    /// Whether nothing that HAProxy had sent was in our socket at some moment since then.
+    drained: bool,
+    /// The NOTIFYs since that moment.
     notifies: u32,
-    /// When the first of them came.
-    first: Option<Instant>,
+    /// When HAProxy was first seen running after this.
+    seen: Option<Instant>,
 }
 
 impl FlowControl {
     /// How many requests HAProxy lets wait on a connection with pipelining.
     const WINDOW: u32 = 20;
+    /// How often it can send as many before it reads: what was under way, what it starts in the round whose poll came
+    /// too early, and what it starts in the next one before it comes to read.
+    const WAVES: u32 = 3;
     /// How many times the grace HAProxy gets if it shows nothing at all.
-    const SILENCE: u32 = 10;
+    const SILENCE: u32 = 100;
 
-    /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it need not be.
-    pub(super) fn new(max_frame_size: u32, pipelining: bool, grace: Duration) -> Self {
+    /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it
+    /// need not be. It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
+    pub(super) fn new(max_frame_size: u32, hello: usize, pipelining: bool, grace: Duration) -> Self {
         Self {
             limit: Self::limit(max_frame_size),
             window: if pipelining { Self::WINDOW } else { 1 },
+            reserve: 0,
             grace,
+            hello: hello as u64,
             sent: 0,
             read: 0,
             mark: None,
             next_mark: None,
             blocked: None,
-            narrowed: false,
+            tried: Instant::default(),
+            narrowed_at: None,
         }
     }
 
@@ -75,7 +106,7 @@ impl FlowControl {
     /// Whether HAProxy lets more than one request wait, and was not asked to stop that.
     #[inline]
     pub(super) fn is_wide(&self) -> bool {
-        self.window > 1 && !self.narrowed
+        self.window > 1 && self.narrowed_at.is_none()
     }
 
     /// Whether the AGENT-HELLO, which is the first frame, was sent at least in part.
@@ -84,9 +115,9 @@ impl FlowControl {
         self.sent > 0
     }
 
-    /// HAProxy is asked to let one request wait.
-    pub(super) fn narrow(&mut self) {
-        self.narrowed = true;
+    /// HAProxy is asked to let one request wait, in the last of `queued` bytes.
+    pub(super) fn narrow(&mut self, queued: usize) {
+        self.narrowed_at = Some(self.sent + queued as u64);
     }
 
     /// The most that a HAProxy that offered `max_frame_size` may have unread: one byte less than its buffer.
@@ -99,39 +130,121 @@ impl FlowControl {
         size as u64 * u64::from(Self::WINDOW) > Self::limit(max_frame_size)
     }
 
-    /// Whether HAProxy must not have a window of ACKs of `size` bytes unread.
-    pub(super) fn is_long(&self, size: usize) -> bool {
-        size as u64 * u64::from(Self::WINDOW) > self.limit
+    /// ACKs of `size` bytes are to be sent; returns whether HAProxy must not have a window of them unread.
+    pub(super) fn expect(&mut self, size: usize) -> bool {
+        self.reserve = size as u64 * u64::from(Self::WINDOW);
+        self.reserve > self.limit
     }
 
-    /// A NOTIFY has come.
+    /// Whether `size` bytes can be sent and, if HAProxy lets several requests wait, answers to all of them after that.
     #[inline]
-    pub(super) fn notify(&mut self, now: Instant) {
+    pub(super) fn has_capacity(&self, size: usize) -> bool {
+        let reserve = if self.is_wide() { self.reserve } else { 0 };
+        self.sent - self.read + size as u64 + reserve <= self.limit
+    }
+
+    /// Whether HAProxy's buffer has capacity for `size` bytes, if all before were read.
+    pub(super) fn fits(&self, size: usize) -> bool {
+        size as u64 <= self.limit
+    }
+
+    /// A NOTIFY has come, and there was none in the socket at `drained`; `between_frames` if no frame was sent in part.
+    #[inline]
+    pub(super) fn notify(&mut self, drained: Option<Instant>, between_frames: bool, now: Instant) {
         if self.read == 0 {
-            // None comes before HAProxy has read the AGENT-HELLO.
-            self.read = self.sent;
+            // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
+            self.read = self.hello.min(self.sent);
         }
         if let Some(mark) = &mut self.next_mark {
-            mark.notify(now);
+            mark.notifies += u32::from(mark.drained);
         }
         if let Some(mark) = &mut self.mark {
-            mark.notify(now);
-            if mark.notifies > 2 * self.window {
+            mark.notifies += u32::from(mark.drained);
+            if mark.notifies > Self::WAVES * self.window {
                 self.read = mark.sent;
                 self.mark = self.next_mark.take();
             }
         }
+        if self.window == 1 {
+            // It comes after the answer to the one before was read, or that one was given up: at most a round before
+            // the answer is.
+            if between_frames {
+                self.mark(now);
+            }
+            self.seen(now, |_| true);
+        } else if let Some(drained) = drained {
+            self.ran(drained, now);
+        }
+        if self.narrowed_at.is_some() {
+            self.take_evidence(now);
+        }
     }
 
-    /// All that HAProxy had sent by now was read and handled.
+    /// A NOTIFY came although another has no answer yet. HAProxy gave that up, if it does let no more than one wait;
+    /// and if it does let more wait, those that overlap may have been sent in one go.
+    pub(super) fn overlap(&mut self) {
+        self.blocked = None;
+        self.forget_notifies();
+    }
+
+    fn forget_notifies(&mut self) {
+        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
+            mark.notifies = 0;
+        }
+    }
+
+    /// All that HAProxy had sent by now was read and handled, and no frame was sent in part.
     #[inline]
-    pub(super) fn input_drained(&mut self) {
-        let Self { sent, read, mark, next_mark, .. } = self;
+    pub(super) fn input_drained(&mut self, now: Instant) {
+        self.mark(now);
+        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
+            mark.drained = true;
+        }
+        if self.narrowed_at.is_some_and(|at| at <= self.read) {
+            self.narrowed();
+        }
+    }
+
+    /// Waits for evidence that all that was sent by now was read, unless it does so already.
+    #[inline]
+    fn mark(&mut self, now: Instant) {
+        let Self { window, sent, read, mark, next_mark, .. } = self;
         let known = next_mark.or(*mark).map_or(*read, |mark| mark.sent);
         if *sent > known {
-            let new = Some(Mark { sent: *sent, notifies: 0, first: None });
-            if mark.is_none() { *mark = new } else { *next_mark = new }
+            let new = Some(Mark { sent: *sent, at: now, drained: false, notifies: 0, seen: None });
+            if mark.is_none() {
+                *mark = new;
+            } else if next_mark.is_none() || *window == 1 {
+                // With more requests the one that is there must grow old.
+                *next_mark = new;
+            }
         }
+    }
+
+    /// HAProxy was seen running some time after `after`.
+    #[inline]
+    pub(super) fn ran(&mut self, after: Instant, now: Instant) {
+        // What it sent before the bytes reached it may have been under way.
+        let grace = self.grace / 2;
+        self.seen(now, |mark| mark.at + grace <= after);
+    }
+
+    #[inline]
+    fn seen(&mut self, now: Instant, since: impl Fn(&Mark) -> bool) {
+        for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
+            if since(mark) {
+                mark.seen.get_or_insert(now);
+            }
+        }
+    }
+
+    /// HAProxy lets one request wait from now on.
+    #[cold]
+    fn narrowed(&mut self) {
+        self.narrowed_at = None;
+        self.window = 1;
+        // Those before may have been sent in one go.
+        self.forget_notifies();
     }
 
     /// `bytes` were sent.
@@ -141,22 +254,9 @@ impl FlowControl {
         self.blocked = None;
     }
 
-    /// There is nothing to send any more.
-    #[inline]
-    pub(super) fn unblock(&mut self) {
-        self.blocked = None;
-    }
-
-    /// Returns how many bytes of `out`, which starts with a whole frame, may be sent now, in whole frames: of a frame that is
-    /// not complete HAProxy keeps in its buffer what it has read.
-    #[inline]
-    pub(super) fn allowance(&mut self, out: &[u8], now: Instant) -> usize {
-        // Nearly always.
-        if self.sent - self.read + out.len() as u64 <= self.limit { out.len() } else { self.part(out, now) }
-    }
-
-    #[cold]
-    fn part(&mut self, out: &[u8], now: Instant) -> usize {
+    /// Returns how many bytes of `out`, which starts with a whole frame, may be sent now, in whole frames: of a frame
+    /// that is not complete HAProxy keeps in its buffer what it has read.
+    pub(super) fn part(&mut self, out: &[u8], now: Instant) -> usize {
         self.take_evidence(now);
         let mut capacity = self.limit.saturating_sub(self.sent - self.read);
         let fits = |frame: &&[u8]| {
@@ -164,13 +264,19 @@ impl FlowControl {
             capacity = capacity.saturating_sub(frame.len() as u64);
             fits
         };
-        let mut part = frames(out).take_while(fits).map(<[u8]>::len).sum();
+        let mut last = 0;
+        let mut part = frames(out).take_while(fits).map(<[u8]>::len).inspect(|&len| last = len).sum();
+        if self.sent > self.read && is_disconnect(&out[part..]) {
+            // The ACK before it waits for it: a NOTIFY that comes between the two would be lost.
+            part -= last;
+        }
         if part == 0 && self.sent == self.read {
             // A DISCONNECT can be longer than the smallest buffer: it is the last frame, and alone.
             part = first_frame_len(out);
         }
         if part == 0 {
             self.blocked.get_or_insert(now);
+            self.tried = now;
         }
         part
     }
@@ -189,32 +295,32 @@ impl FlowControl {
         }
     }
 
-    /// When [`allowance`](Self::allowance) may return more, if it returned nothing.
+    /// When [`part`](Self::part) may return more, if it returned nothing.
     #[inline]
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let silence = self.blocked? + self.grace.saturating_mul(Self::SILENCE);
         let marks = [self.mark, self.next_mark].into_iter().flatten();
-        let evidence = marks.filter_map(|mark| Some(mark.first? + self.grace));
-        Some(evidence.fold(silence, Instant::min))
+        let evidence = marks.filter_map(|mark| Some(mark.seen? + self.grace));
+        // HAProxy may be seen running elsewhere.
+        Some(evidence.fold(silence.min(self.tried + self.grace), Instant::min))
     }
 }
 
 impl Mark {
-    #[inline]
-    fn notify(&mut self, now: Instant) {
-        self.notifies += 1;
-        self.first.get_or_insert(now);
-    }
-
     /// Whether HAProxy has been seen running since, and then had time to end its round.
     fn is_over(&self, grace: Duration, now: Instant) -> bool {
-        self.first.is_some_and(|first| first + grace <= now)
+        self.seen.is_some_and(|seen| seen + grace <= now)
     }
 }
 
 /// Returns the length of the frame that `out` starts with, its length prefix included.
 pub(super) fn first_frame_len(out: &[u8]) -> usize {
     frames(out).next().map_or(0, <[u8]>::len)
+}
+
+/// Whether `out` starts with a DISCONNECT.
+fn is_disconnect(out: &[u8]) -> bool {
+    out.get(LENGTH_PREFIX) == Some(&FrameType::AGENT_DISCONNECT.0)
 }
 
 /// The frames in `out`, each with its length prefix.

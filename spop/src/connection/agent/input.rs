@@ -135,8 +135,12 @@ impl Connection {
             .encode(&mut self.out);
         let pipelining = negotiated.capabilities.contains(Capabilities::PIPELINING);
         self.fills_empty_acks = may_be_mux;
-        self.flow =
-            may_be_mux.then(|| FlowControl::new(hello.max_frame_size, pipelining, self.config.read_grace));
+        self.flow = may_be_mux.then(|| {
+            let grace = self.config.read_grace;
+            let mut flow = FlowControl::new(hello.max_frame_size, self.out.len(), pipelining, grace);
+            flow.expect(self.longest_ack);
+            flow
+        });
         self.negotiated = Some(negotiated.clone());
         self.state = State::Running;
         if self.clock.deadline.is_some() {
@@ -183,8 +187,9 @@ impl Connection {
             return Ok(Progress::Wait);
         }
         self.fragments.expect_none(header.id)?;
+        self.ran_after = self.drained_at;
         if let Some(flow) = &mut self.flow {
-            flow.notify(self.clock.now);
+            flow.notify(self.drained_at, self.part == 0, self.clock.now);
         }
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.
@@ -206,11 +211,14 @@ impl Connection {
     #[inline]
     fn superseded(&mut self) -> Option<Event> {
         let flow = self.flow.as_mut().filter(|flow| flow.is_one_at_a_time())?;
+        if self.in_flight.is_empty() && self.out.is_empty() {
+            return None;
+        }
+        flow.overlap();
         // Only ACKs can be there, unless a peer does not wait for the HELLO.
         let kept =
             if flow.has_sent_hello() { self.part } else { self.part.max(flow::first_frame_len(&self.out)) };
         self.out.truncate(kept);
-        flow.unblock();
         self.in_flight.give_up_any().map(Event::GivenUp)
     }
 

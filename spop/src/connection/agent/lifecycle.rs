@@ -134,10 +134,10 @@ impl Connection {
         if !flow.is_wide() {
             return;
         }
-        flow.narrow();
         negotiated.capabilities = negotiated.capabilities.without(Capabilities::PIPELINING);
         agent_hello(negotiated, negotiated.max_frame_size, negotiated.capabilities | fragmentation)
             .encode(&mut self.out);
+        flow.narrow(self.out.len());
     }
 
     /// Ends the connection once every NOTIFY that was received has its ACK: the AGENT-DISCONNECT follows the last one in the same

@@ -27,7 +27,8 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 ///    takes at most one event's worth of frames at a time. While [`is_full`](Self::is_full), receive nothing more, and call it
 ///    again after an ACK.
 /// 2. If that was all that was there to receive (the socket would block, or returned less than asked for), call
-///    [`input_drained`](Self::input_drained).
+///    [`input_drained`](Self::input_drained), before anything is sent. Try to receive again after step 4, so that the next
+///    NOTIFY is known to be new.
 /// 3. For [`Event::Notify`] and [`Event::Malformed`] call [`ack`](Self::ack) or [`ack_with`](Self::ack_with) with the event's
 ///    [`Ticket`], now or later, in any order. For [`Event::GivenUp`] drop the work on that NOTIFY.
 /// 4. Send what [`poll_transmit`](Self::poll_transmit) returns, say how much was taken with [`transmitted`](Self::transmitted),
@@ -93,6 +94,10 @@ pub struct Connection {
     longest_ack: usize,
     /// Whether HAProxy may be an early 3.1, which takes no notice of an ACK without a payload (wire pitfall P11).
     fills_empty_acks: bool,
+    /// When all that HAProxy had sent was handled last.
+    drained_at: Option<Instant>,
+    /// HAProxy sent a NOTIFY after that.
+    ran_after: Option<Instant>,
     /// For HAProxy from 3.1.
     flow: Option<FlowControl>,
     out: BytesMut,
@@ -104,6 +109,9 @@ impl Connection {
     /// The most that waits to be sent before no more input is taken: the ACKs to all 20 NOTIFYs that HAProxy has waiting fit, at
     /// 16 KiB each.
     const MAX_UNSENT: usize = 320 * 1024;
+
+    /// More than the DISCONNECT at the end of a drain has.
+    const DISCONNECT_SIZE: usize = 64;
 
     /// Creates a connection on which nothing was received yet, accepted `now`.
     pub fn new(config: Config, now: Instant) -> Self {
@@ -119,6 +127,8 @@ impl Connection {
             fails_health_checks: false,
             longest_ack: config.longest_ack,
             fills_empty_acks: false,
+            drained_at: None,
+            ran_after: None,
             flow: None,
             out: BytesMut::new(),
             part: 0,
@@ -130,8 +140,33 @@ impl Connection {
     /// buffer wait longer: see [`Config::read_grace`].
     #[inline]
     pub fn input_drained(&mut self) {
+        // Frames that wait in the input, since the connection is full, show nothing.
+        if self.more_input {
+            return;
+        }
+        self.drained_at = Some(self.clock.now);
+        // In the middle of a frame, HAProxy would keep what it has read of it in its buffer.
+        if self.part == 0
+            && let Some(flow) = &mut self.flow
+        {
+            flow.input_drained(self.clock.now);
+        }
+    }
+
+    /// Returns a moment after which HAProxy was seen running on this connection: for [`ran_after`](Self::ran_after) of
+    /// its others.
+    #[inline]
+    pub fn seen_running_after(&self) -> Option<Instant> {
+        self.ran_after
+    }
+
+    /// Says that the same HAProxy, of the same engine id, was seen running after `moment` on another connection, which is
+    /// [`seen_running_after`](Self::seen_running_after) there. Then it will have read this one, too, in
+    /// [`Config::read_grace`]: without it answers whose sum could fill HAProxy's buffer wait longer where nothing else
+    /// shows that. Call it before [`poll_transmit`](Self::poll_transmit).
+    pub fn ran_after(&mut self, moment: Instant, now: Instant) {
         if let Some(flow) = &mut self.flow {
-            flow.input_drained();
+            flow.ran(moment, now);
         }
     }
 
@@ -172,7 +207,9 @@ impl Connection {
             self.longest_ack_at(start);
         }
         if self.state == State::Draining && self.in_flight.is_empty() {
-            self.drained = true;
+            // An ACK that leaves HAProxy's buffer no capacity for the DISCONNECT cannot take it along.
+            let with_disconnect = self.out.len() - start + Self::DISCONNECT_SIZE;
+            self.drained = self.flow.as_ref().is_none_or(|flow| flow.fits(with_disconnect));
             self.end_drain();
         }
         Ok(size)
@@ -204,20 +241,9 @@ impl Connection {
     pub fn expect_acks(&mut self, bytes: usize) {
         if bytes > self.longest_ack {
             self.longest_ack = bytes;
-            if self.flow.as_ref().is_some_and(|flow| flow.is_long(bytes)) {
+            if self.flow.as_mut().is_some_and(|flow| flow.expect(bytes)) {
                 self.stop_pipelining();
             }
-        }
-    }
-
-    /// HAProxy has to read before it is sent more.
-    #[cold]
-    fn wait_for_haproxy(&mut self) {
-        // With one request at a time few bytes can be unread.
-        self.stop_pipelining();
-        if self.state == State::Closing {
-            // The peer is not late: it is us who wait, ten graces at most for each part.
-            self.start_closing();
         }
     }
 
@@ -235,17 +261,32 @@ impl Connection {
             return &[];
         }
         if self.part == 0 {
-            self.part = match &mut self.flow {
-                Some(flow) => flow.allowance(&self.out, now),
-                None => self.out.len(),
+            self.part = match &self.flow {
+                Some(flow) if !flow.has_capacity(self.out.len()) => self.transmit_part(now),
+                _ => self.out.len(),
             };
             if self.part == 0 {
-                self.wait_for_haproxy();
                 return &[];
             }
         }
         self.clock.stalled.get_or_insert(now);
         &self.out[..self.part]
+    }
+
+    /// Returns how much of `out` may be sent when HAProxy's buffer may have little capacity.
+    #[cold]
+    fn transmit_part(&mut self, now: Instant) -> usize {
+        let Some(flow) = &mut self.flow else { return self.out.len() };
+        let part = flow.part(&self.out, now);
+        if !flow.has_capacity(self.out.len()) {
+            // With one request at a time few bytes can be unread. HAProxy is told so while those that wait can still be answered.
+            self.stop_pipelining();
+        }
+        if part == 0 && self.state == State::Closing {
+            // The peer is not late: it is us who wait.
+            self.start_closing();
+        }
+        part
     }
 
     /// Says that the first `bytes` of what [`poll_transmit`](Self::poll_transmit) returned were sent.
