@@ -325,8 +325,9 @@ async fn big_requests_and_big_answers_do_not_block_each_other() {
         actions.set_var(Scope::Transaction, "big", "x".repeat(8000).as_str())?;
         Ok::<_, BoxError>(actions)
     });
-    // Room for no frame: both sides have something to write and something to read all the time.
-    let (io, _serving) = serve(Server::new(service).write_timeout(Duration::from_secs(3600)), 64);
+    let server = Server::new(service).longest_answer(8_100);
+    // No frame fits: both sides have something to write and something to read all the time.
+    let (io, _serving) = serve(server.write_timeout(Duration::from_secs(3600)), 64);
     let (client, driver) = soon(Client::connect(io, mux())).await.unwrap();
     tokio::spawn(driver.run());
     let mut asked = JoinSet::new();

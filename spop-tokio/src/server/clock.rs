@@ -18,9 +18,9 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Starts now.
-    pub(super) fn new() -> Self {
-        Self { origin: Instant::now(), timer: None, armed: None }
+    /// Counts from `origin`.
+    pub(super) fn new(origin: Instant) -> Self {
+        Self { origin, timer: None, armed: None }
     }
 
     /// Returns the time.
@@ -79,7 +79,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_that_is_put_off_wakes_early_once() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         let early = Some(spop::Instant::from_origin(SECOND));
         assert!(poll_fn(|cx| Poll::Ready(clock.poll_until(early, cx))).await.is_pending());
         assert_eq!(wait(&mut clock, 5 * SECOND).await, 1);
@@ -88,7 +88,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_earlier_deadline_wakes_at_its_time() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         let late = Some(spop::Instant::from_origin(50 * SECOND));
         assert!(poll_fn(|cx| Poll::Ready(clock.poll_until(late, cx))).await.is_pending());
         assert_eq!(wait(&mut clock, 2 * SECOND).await, 2);
@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_deadline_and_one_past_all_time_never_come() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         for deadline in [None, Some(spop::Instant::default() + Duration::MAX)] {
             let wait = tokio::time::timeout(SECOND, poll_fn(|cx| clock.poll_until(deadline, cx)));
             assert!(wait.await.is_err());

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use spop::{Actions, NotifyId, Scope, agent};
@@ -249,7 +248,7 @@ impl<S> Server<S> {
     /// [`read_grace`](Self::read_grace).
     #[must_use]
     pub fn longest_answer(self, bytes: usize) -> Self {
-        self.longest_ack.fetch_max(bytes, Ordering::Relaxed);
+        self.engines.longest_ack(bytes);
         self
     }
 

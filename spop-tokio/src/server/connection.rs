@@ -6,18 +6,20 @@ mod stream;
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use spop::agent::{Connection, Event, Timeout};
 use spop::{Actions, DecodeErrorKind, State, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 
 use self::stream::Sent;
 use super::clock::Clock;
 use super::config::{Config, FailureKind};
+use super::engines::{Engine, Engines};
 use super::handlers::Handlers;
 use super::observer::Observer;
 use super::shutdown::Signal;
@@ -57,8 +59,11 @@ pub(super) struct Driver<'c, Io, C, F: Future> {
     draining: bool,
     /// Whether the sending side of the stream is shut down.
     shut: bool,
-    /// The length of the longest ACK on all connections of the server.
-    longest_ack: &'c AtomicUsize,
+    engines: &'c Engines,
+    /// That of the peer, from the HELLO on.
+    engine: Option<Arc<Engine>>,
+    /// Ready once the runtime has looked at its sockets.
+    look: Option<Look>,
     /// The requests that got the fallback because the time for the drain was over.
     cut: usize,
     /// A health check, and whether it was passed.
@@ -73,6 +78,9 @@ pub(super) struct End {
     pub(super) unanswered: usize,
     pub(super) result: Result<(), Error>,
 }
+
+/// A turn of the runtime.
+type Look = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether there is more to do.
 enum Work {
@@ -98,11 +106,11 @@ where
         handlers: Handlers<'c, F>,
         observer: Observer<'c>,
         signal: Signal,
-        longest_ack: &'c AtomicUsize,
+        engines: &'c Engines,
     ) -> Self {
-        let clock = Clock::new();
+        let clock = Clock::new(engines.start());
         let now = clock.now();
-        let agent = config.of_connection().longest_ack(longest_ack.load(Ordering::Relaxed));
+        let agent = config.of_connection().longest_ack(engines.longest_ack(0));
         Self {
             io,
             connection: Connection::new(agent, now),
@@ -118,7 +126,9 @@ where
             signal,
             draining: false,
             shut: false,
-            longest_ack,
+            engines,
+            engine: None,
+            look: None,
             cut: 0,
             check: None,
             end: None,
@@ -187,11 +197,14 @@ where
             }
             reads -= 1;
             match self.poll_read(cx) {
-                Poll::Ready(Ok(1..)) => continue,
+                Poll::Ready(Ok(1..)) => {
+                    self.look = None;
+                    continue;
+                }
                 Poll::Ready(Ok(0)) => self.handle_eof(),
                 Poll::Ready(Err(error)) => self.fail_io(error),
                 Poll::Pending if full => {}
-                Poll::Pending => self.connection.input_drained(),
+                Poll::Pending => self.input_drained(cx),
             }
             return Work::Idle;
         }
@@ -207,7 +220,7 @@ where
                 return Some(Work::More);
             }
             let full = self.connection.is_full();
-            self.share_longest_ack();
+            self.share();
             let sent = self.poll_send(cx);
             self.watch_end();
             return match sent {
@@ -294,6 +307,7 @@ where
             }
             Event::Connected(negotiated) => {
                 self.observer.connected(&negotiated);
+                self.engine = negotiated.engine_id.as_deref().map(|id| self.engines.engine(id));
                 self.info = Some(Arc::new(ConnectionInfo { peer: self.peer.clone(), negotiated }));
             }
             Event::HealthCheck { passed } => {
@@ -306,16 +320,27 @@ where
         }
     }
 
-    /// Tells the server's other connections how long answers are, and hears it from them: see
-    /// [`expect_acks`](Connection::expect_acks).
+    /// Tells the server's other connections what matters to them, and hears it from them.
     #[inline]
-    fn share_longest_ack(&mut self) {
-        let (ours, known) = (self.connection.longest_ack(), self.longest_ack.load(Ordering::Relaxed));
-        if ours > known {
-            self.longest_ack.fetch_max(ours, Ordering::Relaxed);
-        } else {
-            self.connection.expect_acks(known);
+    fn share(&mut self) {
+        let longest = self.engines.longest_ack(self.connection.longest_ack());
+        self.connection.expect_acks(longest);
+        if let (Some(engine), Some(moment)) = (&self.engine, self.connection.seen_running_after()) {
+            engine.seen_running_after(moment);
         }
+    }
+
+    /// All that has come is handled, as far as the runtime knows. Where it matters, it is to look at its sockets once more before
+    /// that counts: it may not know yet of what came before the last answers were sent.
+    fn input_drained(&mut self, cx: &mut Context<'_>) {
+        if self.connection.needs_evidence() {
+            let look = self.look.get_or_insert_with(|| Box::pin(yield_now()));
+            if look.as_mut().poll(cx).is_pending() {
+                return;
+            }
+        }
+        self.look = None;
+        self.connection.input_drained();
     }
 
     /// Notices that the connection has ended as it should.

@@ -6,6 +6,7 @@ mod admission;
 mod clock;
 mod config;
 mod connection;
+mod engines;
 #[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]
 mod figures;
 mod handlers;
@@ -34,6 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::config::Config;
 use self::connection::{Driver, End};
+use self::engines::Engines;
 use self::figures::Figures;
 use self::handlers::Handlers;
 use self::observer::{Limits, Observer};
@@ -72,8 +74,7 @@ pub struct Server<S> {
     config: Config,
     /// Handlers that wait for something, of all connections.
     waiting: AtomicUsize,
-    /// The length of the longest ACK on all connections.
-    longest_ack: AtomicUsize,
+    engines: Engines,
     limits: Limits,
     /// Looked up when it starts to serve.
     #[cfg(feature = "metrics")]
@@ -87,7 +88,7 @@ impl<S: Service> Server<S> {
             service,
             config: Config::default(),
             waiting: AtomicUsize::new(0),
-            longest_ack: AtomicUsize::new(0),
+            engines: Engines::default(),
             limits: Limits::default(),
             #[cfg(feature = "metrics")]
             figures: OnceLock::new(),
@@ -130,7 +131,7 @@ impl<S: Service> Server<S> {
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
         let observer = Observer::new(span, self.figures(), &self.limits);
         let signal = Signal::new(shutdown);
-        let driver = Driver::new(io, peer, config, call, handlers, observer, signal, &self.longest_ack);
+        let driver = Driver::new(io, peer, config, call, handlers, observer, signal, &self.engines);
         driver.run().instrument(span.clone()).await
     }
 

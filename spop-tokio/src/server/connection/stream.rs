@@ -52,6 +52,12 @@ where
                 Poll::Pending => return Sent::Part,
             }
         }
+        if self.connection.unsent() > 0
+            && let Some(moment) = self.engine.as_ref().and_then(|engine| engine.ran_after())
+        {
+            // Held back: another connection may show that HAProxy is running.
+            self.connection.ran_after(moment, self.now);
+        }
         if self.connection.state() == State::Lingering && !self.shut {
             // The peer is to close first, so that a reset does not overtake the last bytes.
             self.shut = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();

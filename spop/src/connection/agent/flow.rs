@@ -143,6 +143,12 @@ impl FlowControl {
         self.sent - self.read + size as u64 + reserve <= self.limit
     }
 
+    /// Whether more than half of what may be unread may be.
+    #[inline]
+    pub(super) fn needs_evidence(&self) -> bool {
+        (self.sent - self.read) * 2 > self.limit
+    }
+
     /// Whether HAProxy's buffer has capacity for `size` bytes, if all before were read.
     pub(super) fn fits(&self, size: usize) -> bool {
         size as u64 <= self.limit
@@ -196,6 +202,9 @@ impl FlowControl {
     /// All that HAProxy had sent by now was read and handled, and no frame was sent in part.
     #[inline]
     pub(super) fn input_drained(&mut self, now: Instant) {
+        if self.mark.is_some_and(|mark| mark.is_over(self.grace, now)) {
+            self.take_evidence(now);
+        }
         self.mark(now);
         for mark in [&mut self.mark, &mut self.next_mark].into_iter().flatten() {
             mark.drained = true;

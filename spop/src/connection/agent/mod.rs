@@ -153,6 +153,13 @@ impl Connection {
         }
     }
 
+    /// Returns whether HAProxy may have so much unread that evidence of what it has read will matter: then
+    /// [`input_drained`](Self::input_drained) should rest on a look at the socket after the last bytes were sent.
+    #[inline]
+    pub fn needs_evidence(&self) -> bool {
+        self.flow.as_ref().is_some_and(FlowControl::needs_evidence)
+    }
+
     /// Returns a moment after which HAProxy was seen running on this connection: for [`ran_after`](Self::ran_after) of
     /// its others.
     #[inline]
@@ -281,10 +288,6 @@ impl Connection {
         if !flow.has_capacity(self.out.len()) {
             // With one request at a time few bytes can be unread. HAProxy is told so while those that wait can still be answered.
             self.stop_pipelining();
-        }
-        if part == 0 && self.state == State::Closing {
-            // The peer is not late: it is us who wait.
-            self.start_closing();
         }
         part
     }
