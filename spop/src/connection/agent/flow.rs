@@ -53,6 +53,8 @@ pub(super) struct FlowControl {
     tried: Instant,
     /// HAProxy lets one request wait once it has read so many bytes.
     narrowed_at: Option<u64>,
+    /// Whether no more than one NOTIFY has come.
+    fresh: bool,
 }
 
 /// A moment between two frames that were sent.
@@ -94,6 +96,7 @@ impl FlowControl {
             blocked: None,
             tried: Instant::default(),
             narrowed_at: None,
+            fresh: true,
         }
     }
 
@@ -157,9 +160,14 @@ impl FlowControl {
     /// A NOTIFY has come, and there was none in the socket at `drained`; `between_frames` if no frame was sent in part.
     #[inline]
     pub(super) fn notify(&mut self, drained: Option<Instant>, between_frames: bool, now: Instant) {
+        // HAProxy lets one request wait on a connection that was never idle, so the second one comes as if it always did.
+        let mut one_at_a_time = self.window == 1;
         if self.read == 0 {
             // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
             self.read = self.hello.min(self.sent);
+        } else if self.fresh {
+            self.fresh = false;
+            one_at_a_time = true;
         }
         if let Some(mark) = &mut self.next_mark {
             mark.notifies += u32::from(mark.drained);
@@ -171,7 +179,7 @@ impl FlowControl {
                 self.mark = self.next_mark.take();
             }
         }
-        if self.window == 1 {
+        if one_at_a_time {
             // It comes after the answer to the one before was read, or that one was given up: at most a round before
             // the answer is.
             if between_frames {
