@@ -126,6 +126,8 @@ pub mod haproxy;
 pub mod http;
 mod negotiation;
 mod parse;
+#[cfg(feature = "serde")]
+mod ser;
 mod skim;
 mod status;
 mod typed_data;
@@ -139,10 +141,12 @@ pub use error::{
 };
 pub use frame::{
     Ack, AckActions, AckWriter, Action, Actions, AgentHello, Arg, Args, Disconnect, Flags, Frame,
-    FrameHeader, FrameType, HaproxyHello, LENGTH_PREFIX, Message, Messages, Notify, NotifyId, NotifyWriter,
-    RawFrame, Scope,
+    FrameHeader, FrameType, HaproxyHello, LENGTH_PREFIX, Message, MessagePosition, Messages, Notify,
+    NotifyId, NotifyWriter, RawFrame, Scope, Var,
 };
 pub use negotiation::{MIN_FRAME_SIZE, Negotiated, Phase};
+#[cfg(feature = "serde")]
+pub use ser::FieldError;
 pub use status::Status;
-pub use typed_data::{DataType, FromTypedData, OwnedTypedData, Text, TypedData};
+pub use typed_data::{DataType, FromTypedData, OwnedTypedData, Text, ToTypedData, TypedData};
 pub use version::Version;

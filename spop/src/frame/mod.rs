@@ -7,6 +7,8 @@ mod header;
 mod hello;
 mod notify;
 mod open;
+mod show;
+mod var;
 
 pub use ack::{Ack, AckActions, AckWriter};
 pub(crate) use action::NameRule;
@@ -15,8 +17,9 @@ use bytes::BytesMut;
 pub use disconnect::Disconnect;
 pub use header::{Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId};
 pub use hello::{AgentHello, HaproxyHello};
-pub use notify::{Arg, Args, Message, Messages, Notify, NotifyWriter};
+pub use notify::{Arg, Args, Message, MessagePosition, Messages, Notify, NotifyWriter};
 pub(crate) use open::OpenFrame;
+pub use var::Var;
 
 use self::action::Sink;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -35,7 +38,7 @@ use crate::{parse, varint};
 /// assert_eq!(disconnect.status, Status::NORMAL);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Frame<B> {
     /// A fragment of a NOTIFY that is not the first one (HAProxy up to 3.0).
     Unset(RawFrame<B>),
