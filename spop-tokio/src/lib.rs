@@ -73,6 +73,9 @@
 mod client;
 mod codec;
 mod error;
+mod extract;
+mod handler;
+mod into_actions;
 mod log;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -81,17 +84,29 @@ mod server;
 mod service;
 #[cfg(feature = "signal")]
 mod signal;
+mod unanswered;
 
 pub use client::{Client, Driver, health_check};
 pub use codec::SpopCodec;
 pub use error::{BoxError, Error};
-pub use router::{MessageRequest, Router};
+#[cfg(feature = "serde")]
+pub use extract::Args;
+pub use extract::{EngineId, FromMessage, FromRef, MessageRef, State};
+pub use handler::{BlockingHandler, Handler};
+#[cfg(feature = "serde")]
+pub use into_actions::Fields;
+pub use into_actions::IntoActions;
+pub use router::{MessageRequest, Route, Router};
 pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener};
-pub use service::{ConnectionInfo, Peer, Request, Service, ServiceFn, service_fn};
+pub use service::{ConnectionInfo, MessageSpec, Peer, Request, Service, ServiceFn, service_fn};
 #[cfg(feature = "signal")]
 pub use signal::shutdown_signal;
 pub use spop;
-pub use spop::{Actions, EncodeError, FromTypedData, Message, Scope, Text, TypedData};
+pub use spop::http::{Headers, OwnedHeaders};
+pub use spop::{
+    Actions, ArgError, EncodeError, FromTypedData, Message, Scope, Text, ToTypedData, TypedData, Var,
+};
+pub use unanswered::{MessageFailure, Unanswered};
 
 /// The README's agent compiles.
 #[cfg(doctest)]

@@ -1,10 +1,11 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, ops};
 
 use bytes::Bytes;
-use spop::{Actions, Negotiated, Notify};
+use spop::{Actions, Negotiated, Notify, Var};
 
 use crate::BoxError;
 
@@ -22,12 +23,32 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one NOTIFY, all its messages.
     fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Self::Error>> + Send;
 
-    /// The message names it knows, for [`spop_notifies_total`](crate::metrics::NOTIFIES); a [`Router`](crate::Router) gives those it
-    /// has handlers for, and others none unless they implement it. See also
-    /// [`Server::message_labels`](crate::Server::message_labels).
-    #[cfg(feature = "metrics")]
-    fn message_names(&self) -> Vec<&str> {
+    /// The messages it knows, as far as it says: a [`Router`](crate::Router) knows those it has handlers for; others none, unless they
+    /// implement this. They are told apart in [`spop_notifies_total`](crate::Server::message_labels), and what is said of them is
+    /// checked against HAProxy's configuration.
+    fn messages(&self) -> Vec<MessageSpec> {
         Vec::new()
+    }
+}
+
+/// A message that a [`Service`] answers, from the service's side.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageSpec {
+    /// Its name: that of the `spoe-message` section.
+    pub name: String,
+    /// The names of the arguments that its handler reads; `None` if that is not known.
+    pub args: Option<&'static [&'static str]>,
+    /// The variables that its handler sets, as far as it says.
+    pub vars: Vec<Var>,
+    /// Whether its handler never waits: it is a plain function that answers on the thread that asks.
+    pub at_once: bool,
+}
+
+impl MessageSpec {
+    /// A message of which only its name is known.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), args: None, vars: Vec::new(), at_once: false }
     }
 }
 
@@ -85,9 +106,8 @@ impl<S: Service> Service for Arc<S> {
         S::call(self, request)
     }
 
-    #[cfg(feature = "metrics")]
-    fn message_names(&self) -> Vec<&str> {
-        S::message_names(self)
+    fn messages(&self) -> Vec<MessageSpec> {
+        S::messages(self)
     }
 }
 
@@ -98,11 +118,21 @@ impl<S: Service> Service for Arc<S> {
 pub struct Request {
     notify: Notify<Bytes>,
     connection: Arc<ConnectionInfo>,
+    time_limit: Option<Duration>,
 }
 
 impl Request {
     pub(crate) fn new(notify: Notify<Bytes>, connection: Arc<ConnectionInfo>) -> Self {
-        Self { notify, connection }
+        Self { notify, connection, time_limit: None }
+    }
+
+    pub(crate) fn with_time_limit(self, limit: Option<Duration>) -> Self {
+        Self { time_limit: limit, ..self }
+    }
+
+    /// How long the answer may take, from the call of the service on: [`Server::request_timeout`](crate::Server::request_timeout).
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.time_limit
     }
 
     /// The connection it came on.

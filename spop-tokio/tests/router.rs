@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use spop_tokio::spop::Ack;
-use spop_tokio::{Actions, BoxError, Failure, FailureKind, MessageRequest, Router, Scope, Server};
+use spop_tokio::{Actions, BoxError, Failure, FailureKind, MessageRequest, Route, Router, Server, Var};
 use support::{
     Haproxy, Held, MAX_FRAME, PATIENCE, answer, echo, failure_of, held, name_of, serve, serve_one_more, soon,
     variables,
@@ -81,7 +81,7 @@ async fn a_message_without_a_handler_is_passed_over() {
 
 #[tokio::test]
 async fn the_fallback_answers_messages_that_no_other_handler_is_for() {
-    let fallback = |request: MessageRequest| async move { Ok(answer(&request.message().name().to_string())) };
+    let fallback = |request: MessageRequest| async move { answer(&request.message().name().to_string()) };
     let mut haproxy = haproxy(Router::new().message("known", say("by known")).fallback(fallback)).await;
     haproxy.ask_together(&["other", "known", "another"]).await;
     assert_eq!(texts(&haproxy.ack().await), ["txn.name=other", "txn.name=by known", "txn.name=another"]);
@@ -91,7 +91,7 @@ async fn the_fallback_answers_messages_that_no_other_handler_is_for() {
 async fn a_handler_gets_its_message_and_the_request_with_the_others() {
     let look = |request: MessageRequest| async move {
         let all: Vec<_> = request.request().messages().map(|message| message.name().to_string()).collect();
-        Ok(answer(&format!("{} of {}", request.message().name(), all.join(" "))))
+        answer(&format!("{} of {}", request.message().name(), all.join(" ")))
     };
     let mut haproxy = haproxy(Router::new().fallback(look)).await;
     haproxy.ask_together(&["a", "b"]).await;
@@ -134,14 +134,17 @@ async fn if_several_messages_fail_there_is_one_fallback_for_the_first_error() {
     let sees = Arc::clone(&seen);
     let see = move |failure: &Failure| {
         let error = failure.error().map(<dyn Error + Send + Sync>::to_string);
-        sees.lock().unwrap().push((failure.kind(), error));
+        sees.lock().unwrap().push((failure.kind(), failure.message().map(str::to_owned), error));
         answer("fallback")
     };
     let router = Router::new().message("a", say("by a")).fallback(fail);
     let mut haproxy = haproxy_of(Server::new(router).on_failure(see)).await;
     haproxy.ask_together(&["first", "a", "second"]).await;
     assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.name=fallback"]);
-    assert_eq!(*seen.lock().unwrap(), [(FailureKind::Error, Some("first did not work".to_owned()))]);
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [(FailureKind::Error, Some("first".to_owned()), Some("first did not work".to_owned()))]
+    );
 }
 
 #[tokio::test]
@@ -165,11 +168,7 @@ async fn a_panic_over_one_message_keeps_the_actions_of_the_others() {
 #[tokio::test]
 async fn if_the_others_actions_do_not_fit_with_the_fallback_it_comes_alone() {
     // Fits into the frame, with fewer bytes to spare than the fallback has.
-    let big = |_| async {
-        let mut actions = Actions::new();
-        actions.set_var(Scope::Transaction, "big", "x".repeat(MAX_FRAME as usize - 30).as_str())?;
-        Ok(actions)
-    };
+    let big = || (Var::transaction("big"), "x".repeat(MAX_FRAME as usize - 30));
     let mut haproxy = haproxy(Router::new().message("big", big).message("fails", fail)).await;
     haproxy.ask_together(&["big", "unknown"]).await;
     assert_eq!(variables(&haproxy.ack().await)[0].0, "txn.big");
@@ -180,7 +179,9 @@ async fn if_the_others_actions_do_not_fit_with_the_fallback_it_comes_alone() {
 #[tokio::test]
 async fn one_message_over_the_limit_fails_with_overload_while_another_is_served() {
     let (held, mut calls) = Held::new();
-    let router = Router::new().message_limited("slow", 2, held.handler()).message("quick", say("by quick"));
+    let router = Router::new()
+        .message("slow", Route::new(held.handler()).concurrency(2))
+        .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask_all(&["slow", "slow"]).await;
     let at_work = calls.take(2).await;
@@ -198,7 +199,9 @@ async fn one_message_over_the_limit_fails_with_overload_while_another_is_served(
 #[tokio::test]
 async fn overload_of_one_message_keeps_the_actions_of_the_others() {
     let (held, mut calls) = Held::new();
-    let router = Router::new().message_limited("slow", 1, held.handler()).message("quick", say("by quick"));
+    let router = Router::new()
+        .message("slow", Route::new(held.handler()).concurrency(1))
+        .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask("slow").await;
     let _at_work = calls.next().await;
@@ -209,7 +212,7 @@ async fn overload_of_one_message_keeps_the_actions_of_the_others() {
 #[tokio::test]
 async fn a_place_is_free_again_once_the_handler_has_answered() {
     let (held, mut calls) = Held::new();
-    let mut haproxy = haproxy(Router::new().message_limited("slow", 1, held.handler())).await;
+    let mut haproxy = haproxy(Router::new().message("slow", Route::new(held.handler()).concurrency(1))).await;
     for _ in 0..3 {
         haproxy.ask("slow").await;
         calls.next().await.echo();
@@ -220,7 +223,7 @@ async fn a_place_is_free_again_once_the_handler_has_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_place_is_free_again_once_the_handlers_time_is_over() {
     let (held, mut calls) = Held::new();
-    let router = Router::new().message_limited("slow", 1, held.handler());
+    let router = Router::new().message("slow", Route::new(held.handler()).concurrency(1));
     let mut haproxy = haproxy_of(Server::new(router)).await;
     haproxy.ask("slow").await;
     let _at_work = calls.next().await;
@@ -234,7 +237,9 @@ async fn a_place_is_free_again_once_the_handlers_time_is_over() {
 #[tokio::test(flavor = "current_thread")]
 async fn while_a_blocking_handler_blocks_the_runtime_goes_on() {
     let (blocked, go) = blocked();
-    let router = Router::new().blocking("slow", 1, blocked).message("quick", say("by quick"));
+    let router = Router::new()
+        .message("slow", Route::blocking(blocked).concurrency(1))
+        .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask_all(&["slow", "quick"]).await;
     assert_eq!(name_of(&haproxy.ack().await), "by quick");
@@ -244,7 +249,10 @@ async fn while_a_blocking_handler_blocks_the_runtime_goes_on() {
 
 #[tokio::test]
 async fn a_panic_in_a_blocking_handler_is_answered_with_panic_and_frees_its_place() {
-    let mut haproxy = haproxy(Router::new().blocking("m", 1, |_| panic!("a handler's panic"))).await;
+    fn panics() {
+        panic!("a handler's panic")
+    }
+    let mut haproxy = haproxy(Router::new().message("m", Route::blocking(panics).concurrency(1))).await;
     for _ in 0..2 {
         haproxy.ask("m").await;
         assert_eq!(failure_of(&haproxy.ack().await), "panic");
@@ -254,7 +262,7 @@ async fn a_panic_in_a_blocking_handler_is_answered_with_panic_and_frees_its_plac
 #[tokio::test]
 async fn a_blocking_handler_holds_its_place_until_its_thread_is_done_even_if_its_time_is_over() {
     let (blocked, go) = blocked();
-    let server = Server::new(Router::new().blocking("slow", 1, blocked));
+    let server = Server::new(Router::new().message("slow", Route::blocking(blocked).concurrency(1)));
     let mut haproxy = haproxy_of(server.request_timeout(Duration::from_millis(10))).await;
     for word in ["timeout", "overload", "overload"] {
         haproxy.ask("slow").await;

@@ -2,11 +2,13 @@
 
 mod error;
 mod message;
+mod names;
 mod types;
 mod value;
 
 use error::Error;
 use message::MessageDeserializer;
+pub use names::field_names;
 use serde_core::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
 use serde_core::forward_to_deserialize_any;
 use value::ValueDeserializer;

@@ -135,6 +135,8 @@ pub mod varint;
 mod version;
 
 pub use capability::Capabilities;
+#[cfg(feature = "serde")]
+pub use de::field_names;
 pub use decoder::FrameDecoder;
 pub use error::{
     AckError, ArgError, ArgErrorKind, DecodeError, DecodeErrorKind, EncodeError, ProtocolError, UsageError,

@@ -159,6 +159,10 @@ impl Serializer for Fields<'_> {
         serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
     }
 
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<(), FieldError> {
+        Err(FieldError::new(NOT_FIELDS))
+    }
+
     /// No variables.
     fn serialize_none(self) -> Result<(), FieldError> {
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use spop_tokio::spop::ArgError;
-use spop_tokio::{Actions, EncodeError, Failure, Message, Scope, Service};
+use spop_tokio::{Actions, EncodeError, Failure, Message, MessageSpec, Scope, Service};
 use tracing::debug;
 
 use crate::challenge::Challenges;
@@ -45,8 +45,8 @@ impl Service for Agent {
         Ok(actions)
     }
 
-    fn message_names(&self) -> Vec<&str> {
-        vec![MESSAGE]
+    fn messages(&self) -> Vec<MessageSpec> {
+        vec![MessageSpec::new(MESSAGE)]
     }
 }
 

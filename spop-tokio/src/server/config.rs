@@ -67,6 +67,7 @@ impl fmt::Debug for Config {
 pub struct Failure {
     pub(super) kind: FailureKind,
     pub(super) id: NotifyId,
+    pub(super) message: Option<Box<str>>,
     pub(super) error: Option<BoxError>,
 }
 
@@ -133,7 +134,12 @@ impl Failure {
         self.id
     }
 
-    /// The handler's error, which message has too many at work, or what is wrong with the frame or the answer.
+    /// The name of the message that failed; `None` if it is the request as a whole.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// The handler's error, or what is wrong with the frame or the answer.
     pub fn error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.error.as_deref()
     }
@@ -144,6 +150,19 @@ impl Failure {
         // Cannot fail: the name is short and plain.
         let _ = actions.set_var(Scope::Transaction, "failure", self.kind.as_str());
         actions
+    }
+}
+
+/// What is wrong with which message.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(message) = &self.message {
+            write!(f, "message {message}: ")?;
+        }
+        match &self.error {
+            Some(error) => error.fmt(f),
+            None => self.kind.fmt(f),
+        }
     }
 }
 
@@ -308,7 +327,7 @@ impl<S> Server<S> {
     }
 
     /// The message names that [`spop_notifies_total`](crate::metrics::NOTIFIES) tells apart; default: those that the service
-    /// knows, see [`Service::message_names`](crate::Service::message_names), which are taken anyway. All others count as `other`.
+    /// knows, see [`Service::messages`](crate::Service::messages), which are taken anyway. All others count as `other`.
     ///
     /// Each request's names are searched for among them one by one, so a few dozen at most.
     #[cfg(feature = "metrics")]

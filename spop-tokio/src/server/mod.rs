@@ -33,7 +33,7 @@ use self::observer::{Limits, Observer};
 use self::shutdown::{Shutdown, Signal};
 use crate::log::{Instrument, Span, connection_span};
 use crate::service::Peer;
-use crate::{Error, Service};
+use crate::{Error, Request, Service};
 
 /// An agent: answers the requests of the connections it is given with a [`Service`].
 ///
@@ -112,8 +112,8 @@ impl<S: Service> Server<S> {
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
-        let call = |request| self.service.call(request);
         let config = &self.config;
+        let call = |request: Request| self.service.call(request.with_time_limit(config.request_timeout));
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
         let observer = Observer::new(span, self.figures(), &self.limits);
         let driver = Driver::new(io, peer, config, call, handlers, observer, Signal::new(shutdown));
@@ -123,8 +123,9 @@ impl<S: Service> Server<S> {
     #[cfg(feature = "metrics")]
     fn figures(&self) -> &Figures {
         self.figures.get_or_init(|| {
+            let messages = self.service.messages();
             let names = self.config.message_labels.iter().map(String::as_str);
-            Figures::new(names.chain(self.service.message_names()))
+            Figures::new(names.chain(messages.iter().map(|message| message.name.as_str())))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde_core::ser::{Impossible, Serialize, Serializer};
 
@@ -71,6 +72,10 @@ impl<'a> Serializer for ValueSerializer<'a> {
 
     fn serialize_char(self, value: char) -> Result<(), FieldError> {
         self.set(&*value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), FieldError> {
+        self.set(value.to_string())
     }
 
     fn serialize_f32(self, _: f32) -> Result<(), FieldError> {

@@ -3,15 +3,14 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use spop::{AckError, Actions, NotifyId};
+use spop::{AckError, Actions, EncodeError, NotifyId};
 
 use super::Driver;
-use crate::log::{debug, limited_warning};
-use crate::router::{Partial, Unanswered};
+use crate::log::{Line, debug, limited_warning};
 use crate::server::config::{Failure, FailureKind};
 use crate::server::handlers::Outcome;
 use crate::server::observer::Watch;
-use crate::{BoxError, Request};
+use crate::{BoxError, Request, Unanswered};
 
 impl<Io, C, F, E> Driver<'_, Io, C, F>
 where
@@ -24,7 +23,10 @@ where
             Outcome::Done(Ok(actions)) => match self.ack(id, &actions) {
                 Ok(()) => None,
                 Err(AckError::Usage(error)) => return debug!(%id, %error, "answer dropped"),
-                Err(error) => Some((FailureKind::TooBig, Some(error.into()))),
+                Err(AckError::Encode(error @ EncodeError::FrameTooBig { .. })) => {
+                    Some((FailureKind::TooBig, Some(error.into())))
+                }
+                Err(error) => Some((FailureKind::Error, Some(error.into()))),
             },
             Outcome::Done(Err(error)) => {
                 watch.span.in_scope(|| self.fail_with(id, error.into()));
@@ -46,16 +48,26 @@ where
         watch.answered(id);
     }
 
-    /// Answers for a handler that returned an error; what a router's other handlers did comes before the fallback actions.
+    /// Answers for a service that returned an error; what messages that did not fail have come to is before the fallback actions.
     #[cold]
     fn fail_with(&mut self, id: NotifyId, error: BoxError) {
-        let (mut done, error) = match error.downcast::<Partial>() {
-            Ok(partial) => (partial.done, partial.error),
-            Err(error) => (Actions::new(), error),
-        };
-        let kind =
-            error.downcast_ref::<Unanswered>().map_or(FailureKind::Error, |unanswered| unanswered.kind);
-        let fallback = self.fallback(id, kind, Some(error));
+        let (mut done, failures) = Unanswered::of(error).into_parts();
+        let mut fallback = None;
+        for (index, failure) in failures.into_iter().enumerate() {
+            let has_fallback = failure.has_fallback();
+            let (kind, message, error) = failure.into_parts();
+            let failure = Failure { kind, id, message, error };
+            if index == 0 {
+                self.observer.failed(&failure);
+            } else {
+                let limit = &self.observer.limits.also_failed;
+                limited_warning!(limit, %id, error = %Line(&failure), "another message of the request failed");
+            }
+            if !has_fallback && fallback.is_none() {
+                fallback = Some(self.fallback(&failure));
+            }
+        }
+        let fallback = fallback.unwrap_or_default();
         if done.is_empty() || !self.ack_if_it_fits(id, done.append(&fallback)) {
             self.ack_fallback(id, &fallback);
         }
@@ -64,16 +76,16 @@ where
     /// Answers with the fallback actions: HAProxy must not wait for its own timeout.
     #[cold]
     pub(super) fn fail(&mut self, id: NotifyId, kind: FailureKind, error: Option<BoxError>) {
-        let fallback = self.fallback(id, kind, error);
+        let failure = Failure { kind, id, message: None, error };
+        self.observer.failed(&failure);
+        let fallback = self.fallback(&failure);
         self.ack_fallback(id, &fallback);
     }
 
-    /// Logs a failure, and asks what HAProxy is to be told.
-    fn fallback(&self, id: NotifyId, kind: FailureKind, error: Option<BoxError>) -> Actions {
-        let failure = Failure { kind, id, error };
-        self.observer.failed(&failure);
-        catch_unwind(AssertUnwindSafe(|| (self.config.on_failure)(&failure))).unwrap_or_else(|_| {
-            let limit = &self.observer.limits.fallback_panicked;
+    /// What HAProxy is to be told of a failure.
+    fn fallback(&self, failure: &Failure) -> Actions {
+        catch_unwind(AssertUnwindSafe(|| (self.config.on_failure)(failure))).unwrap_or_else(|_| {
+            let (id, limit) = (failure.id, &self.observer.limits.fallback_panicked);
             limited_warning!(limit, %id, "on_failure panicked, the default answer is sent");
             failure.default_actions()
         })

@@ -267,7 +267,7 @@ fn long_answers(config: Config, capabilities: &str) -> Transcript {
     transcript.connection.handle_input(&mut transcript.input, &mut transcript.out).unwrap();
     transcript.out.clear();
     let mut actions = Actions::new();
-    actions.set_var(Scope::Transaction, "v", &"x".repeat(980)).unwrap();
+    actions.set_var(Scope::Transaction, "v", "x".repeat(980)).unwrap();
     for stream in 0..20 {
         transcript.haproxy(&notify(2 * stream + 1, 1));
         transcript.connection.handle_input(&mut transcript.input, &mut transcript.out).unwrap();
