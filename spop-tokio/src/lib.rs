@@ -97,7 +97,7 @@ pub use handler::{BlockingHandler, Handler};
 pub use into_actions::Fields;
 pub use into_actions::IntoActions;
 pub use router::{MessageRequest, Route, Router};
-pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener};
+pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener, VarPrefixError};
 pub use service::{ConnectionInfo, MessageSpec, Peer, Request, Service, ServiceFn, service_fn};
 #[cfg(feature = "signal")]
 pub use signal::shutdown_signal;
@@ -105,6 +105,7 @@ pub use spop;
 pub use spop::http::{Headers, OwnedHeaders};
 pub use spop::{
     Actions, ArgError, EncodeError, FromTypedData, Message, Scope, Text, ToTypedData, TypedData, Var,
+    VarError,
 };
 pub use unanswered::{MessageFailure, Unanswered};
 

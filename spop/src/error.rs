@@ -3,10 +3,12 @@
 //! ([`ArgError`]).
 
 mod arg;
+mod var;
 
 use core::fmt;
 
 pub use arg::{ArgError, ArgErrorKind};
+pub use var::VarError;
 
 use crate::frame::{FrameType, NotifyId};
 use crate::{Phase, Status};

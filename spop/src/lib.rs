@@ -140,6 +140,7 @@ pub use de::field_names;
 pub use decoder::FrameDecoder;
 pub use error::{
     AckError, ArgError, ArgErrorKind, DecodeError, DecodeErrorKind, EncodeError, ProtocolError, UsageError,
+    VarError,
 };
 pub use frame::{
     Ack, AckActions, AckWriter, Action, Actions, AgentHello, Arg, Args, Disconnect, Flags, Frame,

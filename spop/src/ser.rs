@@ -10,7 +10,7 @@ use core::fmt;
 use serde_core::ser::{self, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use value::ValueSerializer;
 
-use crate::error::EncodeError;
+use crate::error::VarError;
 use crate::frame::{Actions, Scope};
 
 impl Actions {
@@ -73,9 +73,9 @@ impl FieldError {
     }
 }
 
-impl From<EncodeError> for FieldError {
-    fn from(error: EncodeError) -> Self {
-        Self::new(error)
+impl From<VarError> for FieldError {
+    fn from(error: VarError) -> Self {
+        Self::new(error.kind())
     }
 }
 

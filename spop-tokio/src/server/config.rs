@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spop::{Actions, NotifyId, Scope, agent};
+use spop::{Actions, NotifyId, Scope, VarError, agent};
 
 use super::Server;
 use crate::BoxError;
@@ -11,6 +11,7 @@ use crate::BoxError;
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) agent: agent::Config,
+    pub(super) var_prefix: Option<Box<str>>,
     pub(super) max_connections: usize,
     pub(super) max_requests: usize,
     pub(super) hello_timeout: Duration,
@@ -29,6 +30,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             agent: agent::Config::new(),
+            var_prefix: None,
             max_connections: 1024,
             max_requests: 4096,
             hello_timeout: Duration::from_secs(5),
@@ -45,10 +47,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Says which variable has a name that is too long for the prefix.
+    #[cold]
+    pub(super) fn check_names(&self, actions: &Actions) -> Result<(), VarError> {
+        self.var_prefix.as_deref().map_or(Ok(()), |prefix| actions.check_prefix(prefix))
+    }
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("agent", &self.agent)
+            .field("var_prefix", &self.var_prefix)
             .field("max_connections", &self.max_connections)
             .field("max_requests", &self.max_requests)
             .field("hello_timeout", &self.hello_timeout)

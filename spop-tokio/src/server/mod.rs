@@ -14,6 +14,7 @@ mod serve;
 mod shutdown;
 mod timers;
 mod unix;
+mod var_prefix;
 
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
@@ -24,6 +25,7 @@ pub use config::{Failure, FailureKind};
 pub use listener::{Listener, SocketListener};
 pub use serve::{Drained, Serve};
 use tokio::io::{AsyncRead, AsyncWrite};
+pub use var_prefix::VarPrefixError;
 
 use self::config::Config;
 use self::connection::{Driver, End};

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::{AckActions, OpenFrame, Var};
-use crate::error::EncodeError;
+use crate::error::{EncodeError, VarError};
 use crate::typed_data::{Text, ToTypedData, TypedData};
 
 /// Where a variable lives: the `SCOPE` of an action (SPOE.txt 3.4).
@@ -127,7 +127,7 @@ impl Actions {
     ///
     /// let mut actions = Actions::with_var_prefix("iprep");
     /// let error = actions.set_var(Scope::Transaction, &"x".repeat(54), true).unwrap_err();
-    /// assert_eq!(error, EncodeError::NameTooLong { len: 54, max: 53 });
+    /// assert_eq!(error.kind(), EncodeError::NameTooLong { len: 54, max: 53 });
     /// ```
     pub fn with_var_prefix(prefix: &str) -> Self {
         Self { buffer: Buffer::EMPTY, names: NameRule::new(prefix), longest: 0 }
@@ -155,15 +155,15 @@ impl Actions {
     /// NULL, such as `None`, unsets it.
     ///
     /// # Errors
-    /// [`EncodeError::NameByte`] or [`EncodeError::NameTooLong`] if HAProxy would drop the variable.
+    /// If HAProxy would drop the variable: because of a byte in its name, or of the name's length.
     #[inline]
     pub fn set_var(
         &mut self,
         scope: Scope,
         name: &str,
         value: impl ToTypedData,
-    ) -> Result<&mut Self, EncodeError> {
-        self.names.check(scope, name)?;
+    ) -> Result<&mut Self, VarError> {
+        self.check(scope, name)?;
         self.put_set(scope, name, &value.to_typed_data());
         Ok(self)
     }
@@ -172,10 +172,24 @@ impl Actions {
     ///
     /// # Errors
     /// As [`set_var`](Self::set_var).
-    pub fn unset_var(&mut self, scope: Scope, name: &str) -> Result<&mut Self, EncodeError> {
-        self.names.check(scope, name)?;
+    pub fn unset_var(&mut self, scope: Scope, name: &str) -> Result<&mut Self, VarError> {
+        self.check(scope, name)?;
         self.put_unset(scope, name);
         Ok(self)
+    }
+
+    #[inline]
+    fn check(&self, scope: Scope, name: &str) -> Result<(), VarError> {
+        self.names.check(scope, name).map_err(|error| VarError::new(scope, name, error))
+    }
+
+    /// Checks that no name is too long for HAProxy with this `option var-prefix` (by default the agent's name).
+    ///
+    /// # Errors
+    /// Names the first variable that is.
+    pub fn check_prefix(&self, prefix: &str) -> Result<(), VarError> {
+        let names = NameRule::new(prefix);
+        if usize::from(self.longest) <= names.max_len() { Ok(()) } else { names.find_too_long(self) }
     }
 
     #[inline]
@@ -326,14 +340,15 @@ impl NameRule {
     /// Checks the names of `actions`, which were checked for a prefix that may be shorter.
     #[inline(always)]
     pub(crate) fn check_all(self, actions: &Actions) -> Result<(), EncodeError> {
-        if usize::from(actions.longest) <= self.max_len() { Ok(()) } else { self.find_too_long(actions) }
+        if usize::from(actions.longest) <= self.max_len() { Ok(()) } else { Ok(self.find_too_long(actions)?) }
     }
 
     #[cold]
-    fn find_too_long(self, actions: &Actions) -> Result<(), EncodeError> {
+    fn find_too_long(self, actions: &Actions) -> Result<(), VarError> {
         actions.iter().try_for_each(|action| {
             let (Action::SetVar { scope, name, .. } | Action::UnsetVar { scope, name }) = action;
-            self.check(scope, name.to_str().unwrap_or_default())
+            let name = name.to_str().unwrap_or_default();
+            self.check(scope, name).map_err(|error| VarError::new(scope, name, error))
         })
     }
 }

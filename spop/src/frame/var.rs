@@ -1,7 +1,7 @@
 use core::fmt;
 
 use super::{NameRule, Scope};
-use crate::error::EncodeError;
+use crate::error::{EncodeError, VarError};
 
 /// A variable that an agent sets: its scope, and its name without scope and prefix. HAProxy's configuration reads it as
 /// `var(<scope>.<var-prefix>.<name>)`.
@@ -106,9 +106,10 @@ impl Var {
     /// Checks that HAProxy takes it with this `option var-prefix` (by default the agent's name).
     ///
     /// # Errors
-    /// [`EncodeError::NameTooLong`] if `scope.prefix.name` has more than 63 bytes.
-    pub const fn check_prefix(self, prefix: &str) -> Result<(), EncodeError> {
-        NameRule::new(prefix).check(self.scope, self.name)
+    /// If `scope.prefix.name` has more than 63 bytes.
+    pub fn check_prefix(self, prefix: &str) -> Result<(), VarError> {
+        let checked = NameRule::new(prefix).check(self.scope, self.name);
+        checked.map_err(|error| VarError::new(self.scope, self.name, error))
     }
 }
 

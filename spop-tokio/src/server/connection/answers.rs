@@ -26,7 +26,10 @@ where
                 Err(AckError::Encode(error @ EncodeError::FrameTooBig { .. })) => {
                     Some((FailureKind::TooBig, Some(error.into())))
                 }
-                Err(error) => Some((FailureKind::Error, Some(error.into()))),
+                Err(error) => {
+                    let too_long = self.config.check_names(&actions).err().map(BoxError::from);
+                    Some((FailureKind::Error, Some(too_long.unwrap_or_else(|| error.into()))))
+                }
             },
             Outcome::Done(Err(error)) => {
                 watch.span.in_scope(|| self.fail_with(id, error.into()));
