@@ -84,6 +84,8 @@ mod server;
 mod service;
 #[cfg(feature = "signal")]
 mod signal;
+#[cfg(feature = "test-util")]
+pub mod test;
 mod unanswered;
 
 pub use client::{Client, Driver, health_check};
