@@ -471,7 +471,7 @@ async fn a_handler_that_panics_when_it_is_dropped_costs_the_others_nothing() {
     }
     async fn bomb() {
         let _bomb = Bomb;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     let router = Router::new().message("bomb", bomb).message("a", say("by a"));
     let mut haproxy = haproxy_of(Server::new(router).request_timeout(Duration::from_millis(20))).await;
