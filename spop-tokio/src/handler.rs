@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use spop::Actions;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
@@ -14,8 +15,10 @@ use crate::{BoxError, IntoActions, Route};
 
 /// What is left of a call.
 pub(crate) enum Called {
-    /// Nothing.
-    Done(Result<Actions, BoxError>),
+    /// Nothing: the actions have been added.
+    Done,
+    /// Nothing: it has failed, and has added none.
+    Failed(BoxError),
     /// To wait for it.
     Waits(Answer),
 }
@@ -26,7 +29,8 @@ pub(crate) type Place = OwnedSemaphorePermit;
 
 /// A handler whose type is erased.
 pub(crate) trait Call<S>: Send + Sync {
-    fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>) -> Called;
+    /// Adds the actions to `done`, if it answers at once.
+    fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>, done: &mut Actions) -> Called;
 
     /// Whether it answers without waiting: a plain function on the thread that asks.
     fn is_at_once(&self) -> bool {
@@ -41,8 +45,8 @@ pub(crate) struct WithState<S> {
 }
 
 impl<S: Send + Sync> Call<()> for WithState<S> {
-    fn call(&self, message: &MessageRef<'_>, _: &(), place: Option<Place>) -> Called {
-        self.handler.call(message, &self.state, place)
+    fn call(&self, message: &MessageRef<'_>, _: &(), place: Option<Place>, done: &mut Actions) -> Called {
+        self.handler.call(message, &self.state, place, done)
     }
 
     fn is_at_once(&self) -> bool {
@@ -131,16 +135,17 @@ macro_rules! handlers {
             $($param: FromMessage<S>,)*
         {
             #[allow(unused_variables, non_snake_case, reason = "a parameter is named like its type; there may be none")]
-            fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>) -> Called {
+            fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>, _: &mut Actions) -> Called {
                 $(let $param = match $param::from_message(message, state) {
                     Ok(param) => param,
-                    Err(rejection) => return Called::Done(Err(rejection.into())),
+                    Err(rejection) => return Called::Failed(rejection.into()),
                 };)*
                 let answer = (self.0)($($param),*);
-                Called::Waits(Box::pin(async move {
-                    let _place = place;
-                    answer.await.into_actions()
-                }))
+                // Its place is free once it is done, or dropped.
+                Called::Waits(Box::pin(answer.map(move |answer| {
+                    drop(place);
+                    answer.into_actions()
+                })))
             }
         }
 
@@ -164,12 +169,15 @@ macro_rules! handlers {
             $($param: FromMessage<S>,)*
         {
             #[allow(unused_variables, non_snake_case, reason = "a parameter is named like its type; there may be none")]
-            fn call(&self, message: &MessageRef<'_>, state: &S, _place: Option<Place>) -> Called {
+            fn call(&self, message: &MessageRef<'_>, state: &S, _: Option<Place>, done: &mut Actions) -> Called {
                 $(let $param = match $param::from_message(message, state) {
                     Ok(param) => param,
-                    Err(rejection) => return Called::Done(Err(rejection.into())),
+                    Err(rejection) => return Called::Failed(rejection.into()),
                 };)*
-                Called::Done((self.0)($($param),*).into_actions())
+                match (self.0)($($param),*).append_to(done) {
+                    Ok(()) => Called::Done,
+                    Err(error) => Called::Failed(error),
+                }
             }
 
             fn is_at_once(&self) -> bool {
@@ -197,10 +205,10 @@ macro_rules! handlers {
             $($param: FromMessage<S> + Send + 'static,)*
         {
             #[allow(unused_variables, non_snake_case, reason = "a parameter is named like its type; there may be none")]
-            fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>) -> Called {
+            fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>, _: &mut Actions) -> Called {
                 $(let $param = match $param::from_message(message, state) {
                     Ok(param) => param,
-                    Err(rejection) => return Called::Done(Err(rejection.into())),
+                    Err(rejection) => return Called::Failed(rejection.into()),
                 };)*
                 let handler = Arc::clone(&self.0);
                 let work = move || {

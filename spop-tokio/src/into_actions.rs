@@ -37,17 +37,15 @@ pub trait IntoActions {
     /// If it is an error.
     fn into_actions(self) -> Result<Actions, BoxError>;
 
-    /// Adds its actions behind those of `actions`.
+    /// Adds its actions behind `actions`, all or none.
     ///
     /// # Errors
     /// If it is an error.
-    fn append_to(self, actions: Actions) -> Result<Actions, BoxError>
+    fn append_to(self, actions: &mut Actions) -> Result<(), BoxError>
     where
         Self: Sized,
     {
-        let mut all = actions;
-        all.append(&self.into_actions()?);
-        Ok(all)
+        self.into_actions()?.append_to(actions)
     }
 }
 
@@ -56,6 +54,16 @@ impl IntoActions for Actions {
     fn into_actions(self) -> Result<Actions, BoxError> {
         Ok(self)
     }
+
+    #[inline]
+    fn append_to(self, actions: &mut Actions) -> Result<(), BoxError> {
+        if actions.is_empty() {
+            *actions = self;
+        } else {
+            actions.append(&self);
+        }
+        Ok(())
+    }
 }
 
 impl IntoActions for () {
@@ -63,17 +71,17 @@ impl IntoActions for () {
     fn into_actions(self) -> Result<Actions, BoxError> {
         Ok(Actions::new())
     }
+
+    #[inline]
+    fn append_to(self, _: &mut Actions) -> Result<(), BoxError> {
+        Ok(())
+    }
 }
 
 impl<V: ToTypedData> IntoActions for (Var, V) {
     #[inline]
     fn into_actions(self) -> Result<Actions, BoxError> {
-        self.append_to(Actions::new())
-    }
-
-    #[inline]
-    fn append_to(self, actions: Actions) -> Result<Actions, BoxError> {
-        Ok(actions.set(self.0, self.1))
+        Ok(Actions::new().set(self.0, self.1))
     }
 }
 
@@ -82,6 +90,11 @@ impl<T: IntoActions> IntoActions for Option<T> {
     fn into_actions(self) -> Result<Actions, BoxError> {
         self.map_or_else(|| Ok(Actions::new()), T::into_actions)
     }
+
+    #[inline]
+    fn append_to(self, actions: &mut Actions) -> Result<(), BoxError> {
+        self.map_or(Ok(()), |some| some.append_to(actions))
+    }
 }
 
 impl<T: IntoActions, E: Into<BoxError>> IntoActions for Result<T, E> {
@@ -89,18 +102,29 @@ impl<T: IntoActions, E: Into<BoxError>> IntoActions for Result<T, E> {
     fn into_actions(self) -> Result<Actions, BoxError> {
         self.map_err(E::into).and_then(T::into_actions)
     }
+
+    #[inline]
+    fn append_to(self, actions: &mut Actions) -> Result<(), BoxError> {
+        self.map_err(E::into)?.append_to(actions)
+    }
 }
 
 impl<T: IntoActions, const N: usize> IntoActions for [T; N] {
     fn into_actions(self) -> Result<Actions, BoxError> {
-        self.into_iter().try_fold(Actions::new(), |actions, each| each.append_to(actions))
+        all(self)
     }
 }
 
 impl<T: IntoActions> IntoActions for Vec<T> {
     fn into_actions(self) -> Result<Actions, BoxError> {
-        self.into_iter().try_fold(Actions::new(), |actions, each| each.append_to(actions))
+        all(self)
     }
+}
+
+fn all<T: IntoActions>(each: impl IntoIterator<Item = T>) -> Result<Actions, BoxError> {
+    let mut actions = Actions::new();
+    each.into_iter().try_for_each(|each| each.append_to(&mut actions))?;
+    Ok(actions)
 }
 
 macro_rules! tuples {
@@ -110,7 +134,7 @@ macro_rules! tuples {
             fn into_actions(self) -> Result<Actions, BoxError> {
                 let ($($each,)+) = self;
                 let mut actions = Actions::new();
-                $(actions = $each.append_to(actions)?;)+
+                $($each.append_to(&mut actions)?;)+
                 Ok(actions)
             }
         }
@@ -173,10 +197,6 @@ impl<T> Fields<T> {
 #[cfg(feature = "serde")]
 impl<T: serde_core::Serialize> IntoActions for Fields<T> {
     fn into_actions(self) -> Result<Actions, BoxError> {
-        self.append_to(Actions::new())
-    }
-
-    fn append_to(self, actions: Actions) -> Result<Actions, BoxError> {
-        Ok(actions.set_fields(self.scope, &self.fields)?)
+        Ok(Actions::new().set_fields(self.scope, &self.fields)?)
     }
 }

@@ -12,7 +12,10 @@ use spop::Message;
 use self::gather::Gather;
 pub use self::request::MessageRequest;
 pub use self::route::Route;
+use self::route::{Fault, Started, guarded};
 use self::unknown::Unknown;
+use crate::extract::MessageRef;
+use crate::handler::Answer;
 use crate::service::MessageSpec;
 use crate::{Actions, FailureKind, Handler, MessageFailure, Request, Service, Unanswered};
 
@@ -126,21 +129,81 @@ impl Router {
     }
 }
 
+/// What the messages of a request have come to at once.
+enum Begun<'r> {
+    /// All are done.
+    Done,
+    Failed(Unanswered),
+    /// There is one message, and it waits.
+    One(&'r Route, Answer),
+    /// There are several, or one with limits, and some wait.
+    Many(Box<Gather<'r>>),
+}
+
+impl Router {
+    /// Calls the handlers of all messages.
+    #[inline]
+    fn begin<'r>(&'r self, request: &'r Request, done: &mut Actions) -> Begun<'r> {
+        let mut messages = request.messages();
+        match (messages.len(), messages.next()) {
+            (1, Some(message)) => self.begin_one(request, message, done),
+            (0, _) | (_, None) => Begun::Done,
+            (count, _) if count > self.max_messages => Begun::Failed(self.too_many(count)),
+            _ => self.begin_many(request, done),
+        }
+    }
+
+    #[inline]
+    fn begin_one<'r>(&'r self, request: &'r Request, message: Message<'r>, done: &mut Actions) -> Begun<'r> {
+        let Some(route) = self.route_for(&message) else { return Begun::Done };
+        let message = MessageRef::new(request, message);
+        match route.start(&message, done) {
+            Started::Done => Begun::Done,
+            Started::Failed(fault) => Begun::Failed(failed(route, fault, request)),
+            Started::Waits(answer) if route.is_simple() => Begun::One(route, answer),
+            started @ Started::Waits(_) => {
+                let mut gather = Box::new(Gather::new(request));
+                gather.add(route, message.message(), started, done);
+                Begun::Many(gather)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn begin_many<'r>(&'r self, request: &'r Request, done: &mut Actions) -> Begun<'r> {
+        let mut gather = Box::new(Gather::new(request));
+        for message in request.messages() {
+            if let Some(route) = self.route_for(&message) {
+                gather.start(route, message, done);
+            }
+        }
+        Begun::Many(gather)
+    }
+}
+
+/// The only message of a request has failed.
+#[cold]
+fn failed(route: &Route, fault: Fault, request: &Request) -> Unanswered {
+    let mut done = Actions::new();
+    let message = MessageRef::new(request, request.messages().next().unwrap_or_default());
+    let failure = route.fail(fault, &message, &mut done);
+    Unanswered::new(done, vec![failure])
+}
+
 impl Service for Router {
     type Error = Unanswered;
 
     async fn call(&self, request: Request) -> Result<Actions, Unanswered> {
-        let messages = request.messages();
-        if messages.len() > self.max_messages {
-            return Err(self.too_many(messages.len()));
-        }
-        let mut gather = Gather::new(&request);
-        for message in messages {
-            if let Some(route) = self.route_for(&message) {
-                gather.start(route, message);
+        let mut done = Actions::new();
+        match self.begin(&request, &mut done) {
+            Begun::Done => Ok(done),
+            Begun::Failed(unanswered) => Err(unanswered),
+            // The server looks after the time, and nothing but the one answer could be lost.
+            Begun::One(route, answer) => {
+                guarded(answer).await.map_err(|fault| failed(route, fault, &request))
             }
+            Begun::Many(gather) => gather.finish(done).await,
         }
-        gather.finish().await
     }
 
     fn messages(&self) -> Vec<MessageSpec> {

@@ -126,8 +126,8 @@ impl Request {
         Self { notify, connection, time_limit: None }
     }
 
-    pub(crate) fn with_time_limit(self, limit: Option<Duration>) -> Self {
-        Self { time_limit: limit, ..self }
+    pub(crate) fn set_time_limit(&mut self, limit: Option<Duration>) {
+        self.time_limit = limit;
     }
 
     /// How long the answer may take, from the call of the service on: [`Server::request_timeout`](crate::Server::request_timeout).

@@ -117,7 +117,9 @@ impl RequestBuilder {
         self.write(&mut writer).expect("messages with names and with up to 255 arguments");
         writer.finish();
         let notify = Notify::parse(out.freeze().slice(LENGTH_PREFIX..)).expect("what was just written");
-        Request::new(notify, Arc::new(self.connection)).with_time_limit(self.time_limit)
+        let mut request = Request::new(notify, Arc::new(self.connection));
+        request.set_time_limit(self.time_limit);
+        request
     }
 
     /// The first message of the request, to call a handler with.

@@ -24,7 +24,10 @@ use crate::{BoxError, FailureKind};
 ///
 /// [`Service`]: crate::Service
 #[derive(Debug)]
-pub struct Unanswered {
+pub struct Unanswered(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     done: Actions,
     failures: Vec<MessageFailure>,
 }
@@ -40,27 +43,28 @@ pub struct MessageFailure {
 
 impl Unanswered {
     pub(crate) fn new(done: Actions, failures: Vec<MessageFailure>) -> Self {
-        Self { done, failures }
+        Self(Box::new(Parts { done, failures }))
     }
 
     /// The same with `actions`, those of the messages that were answered.
     #[must_use]
-    pub fn with_actions(self, actions: Actions) -> Self {
-        Self { done: actions, ..self }
+    pub fn with_actions(mut self, actions: Actions) -> Self {
+        self.0.done = actions;
+        self
     }
 
     /// The actions of the messages that were answered, in the messages' order.
     pub fn actions(&self) -> &Actions {
-        &self.done
+        &self.0.done
     }
 
     /// The failures, in the messages' order.
     pub fn failures(&self) -> &[MessageFailure] {
-        &self.failures
+        &self.0.failures
     }
 
     pub(crate) fn into_parts(self) -> (Actions, Vec<MessageFailure>) {
-        (self.done, self.failures)
+        (self.0.done, self.0.failures)
     }
 
     /// What `error`, which a service returned, says of the request.
@@ -70,13 +74,13 @@ impl Unanswered {
             Err(error) => {
                 let sources = std::iter::successors(error.source(), |error| error.source());
                 let found = sources.filter_map(|source| source.downcast_ref::<Self>()).next();
-                let wrapped = found.map(|found| (found.done.clone(), found.again()));
+                let wrapped = found.map(|found| (found.0.done.clone(), found.again()));
                 match wrapped {
                     Some((done, mut failures)) => {
                         if let Some(first) = failures.first_mut() {
                             first.error = Some(error);
                         }
-                        Self { done, failures }
+                        Self::new(done, failures)
                     }
                     None => MessageFailure::new(FailureKind::Error).with_error(error).into(),
                 }
@@ -92,13 +96,13 @@ impl Unanswered {
             error: failure.error.as_ref().map(|error| error.to_string().into()),
             has_fallback: failure.has_fallback,
         };
-        self.failures.iter().map(again).collect()
+        self.0.failures.iter().map(again).collect()
     }
 }
 
 impl From<MessageFailure> for Unanswered {
     fn from(failure: MessageFailure) -> Self {
-        Self { done: Actions::new(), failures: vec![failure] }
+        Self::new(Actions::new(), vec![failure])
     }
 }
 
@@ -170,7 +174,7 @@ impl std::error::Error for MessageFailure {
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, failure) in self.failures.iter().enumerate() {
+        for (index, failure) in self.0.failures.iter().enumerate() {
             write!(f, "{}{failure}", if index == 0 { "" } else { "; " })?;
         }
         Ok(())
@@ -180,6 +184,6 @@ impl fmt::Display for Unanswered {
 /// Stands for its failures, so its source is that of the first one.
 impl std::error::Error for Unanswered {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.failures.first()?.error.as_ref()?.source()
+        self.0.failures.first()?.error.as_ref()?.source()
     }
 }

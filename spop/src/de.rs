@@ -118,9 +118,15 @@ impl<'de> Deserializer<'de> for NameDeserializer<'de> {
         }
     }
 
+    /// A field or variant of a type that derives `Deserialize`: it compares bytes, so nobody has to look for UTF-8.
+    #[inline]
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_bytes(self.0.as_bytes())
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        newtype_struct seq tuple tuple_struct map struct enum ignored_any
     }
 }
 

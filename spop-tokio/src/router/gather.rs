@@ -7,19 +7,17 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use spop::{Actions, Message, MessagePosition};
 use tokio::time::timeout;
 
-use super::route::{Fault, Outcome, Route, Started, Waits};
+use super::route::{Fault, Outcome, Route, Started};
 use crate::extract::MessageRef;
+use crate::handler::Answer;
 use crate::{FailureKind, MessageFailure, Request, Unanswered};
 
 /// What the messages of one request have come to.
 pub(super) struct Gather<'r> {
     request: &'r Request,
-    done: Actions,
     failures: Vec<MessageFailure>,
-    /// The first message that waits.
-    first: Option<(Slot<'r>, Waits)>,
-    /// Those behind it, whether they wait or not.
-    behind: Vec<(Slot<'r>, Started)>,
+    /// From the first message that waits on.
+    behind: Vec<(Slot<'r>, Behind)>,
 }
 
 /// A message and who answers it.
@@ -28,84 +26,105 @@ struct Slot<'r> {
     position: MessagePosition,
 }
 
+/// What a message has come to that is behind one that waits, or waits itself.
+enum Behind {
+    Done(Outcome),
+    Waits(Answer),
+}
+
 impl<'r> Gather<'r> {
     pub(super) fn new(request: &'r Request) -> Self {
-        Self { request, done: Actions::new(), failures: Vec::new(), first: None, behind: Vec::new() }
+        Self { request, failures: Vec::new(), behind: Vec::new() }
     }
 
-    /// Calls the handler of the next message.
-    pub(super) fn start(&mut self, route: &'r Route, message: Message<'r>) {
-        let slot = Slot { route, position: self.request.position(&message) };
+    /// Calls the handler of the next message. Its actions go to `done` while no message before it waits.
+    pub(super) fn start(&mut self, route: &'r Route, message: Message<'r>, done: &mut Actions) {
         let message = MessageRef::new(self.request, message);
-        match route.start(&message) {
-            Started::Done(outcome) if self.first.is_none() => self.add(route.finish(outcome, &message)),
-            Started::Waits(waits) if self.first.is_none() => self.first = Some((slot, waits)),
-            started => self.behind.push((slot, started)),
+        if self.behind.is_empty() {
+            let started = route.start(&message, done);
+            self.add(route, message.message(), started, done);
+        } else {
+            let mut own = Actions::new();
+            let behind = match route.start(&message, &mut own) {
+                Started::Done => Behind::Done(Ok(own)),
+                Started::Failed(fault) => Behind::Done(Err(fault)),
+                Started::Waits(answer) => Behind::Waits(answer),
+            };
+            self.behind.push((self.slot(route, message.message()), behind));
         }
+    }
+
+    /// Takes the first message, or one of which all before it are done.
+    pub(super) fn add(
+        &mut self,
+        route: &'r Route,
+        message: &Message<'r>,
+        started: Started,
+        done: &mut Actions,
+    ) {
+        match started {
+            Started::Done => {}
+            Started::Failed(fault) => {
+                let message = MessageRef::new(self.request, message.clone());
+                self.failures.push(route.fail(fault, &message, done));
+            }
+            Started::Waits(answer) => self.behind.push((self.slot(route, message), Behind::Waits(answer))),
+        }
+    }
+
+    fn slot(&self, route: &'r Route, message: &Message<'r>) -> Slot<'r> {
+        Slot { route, position: self.request.position(message) }
     }
 
     /// Waits for those that do, and says what all have come to.
-    pub(super) async fn finish(mut self) -> Result<Actions, Unanswered> {
-        if let Some((slot, waits)) = self.first.take() {
-            if self.behind.is_empty() && !slot.route.has_on_failure() {
-                // The server looks after the time, and nothing would be lost.
-                let outcome = waits.outcome().await;
-                self.add_to(slot, outcome);
-            } else {
-                self.finish_all(slot, waits).await;
-            }
-        }
-        match self.failures.is_empty() {
-            true => Ok(self.done),
-            false => Err(Unanswered::new(self.done, self.failures)),
-        }
-    }
-
-    async fn finish_all(&mut self, slot: Slot<'r>, waits: Waits) {
-        let mut waiting = FuturesUnordered::new();
-        let mut outcomes = Vec::with_capacity(1 + self.behind.len());
+    pub(super) async fn finish(mut self: Box<Self>, mut done: Actions) -> Result<Actions, Unanswered> {
         let behind = std::mem::take(&mut self.behind);
-        for (slot, started) in std::iter::once((slot, Started::Waits(waits))).chain(behind) {
-            let index = outcomes.len();
-            match started {
-                Started::Done(outcome) => outcomes.push((slot, Some(outcome))),
-                Started::Waits(waits) => {
-                    waiting.push(async move { (index, waits.outcome().await) });
-                    outcomes.push((slot, None));
+        if !behind.is_empty() {
+            for (Slot { route, position }, outcome) in outcomes(behind, self.request.time_limit()).await {
+                match outcome {
+                    Ok(actions) => {
+                        done.append(&actions);
+                    }
+                    Err(fault) => {
+                        // It is there: the position was taken from this request.
+                        let message = self.request.message_at(position).unwrap_or_default();
+                        let message = MessageRef::new(self.request, message);
+                        self.failures.push(route.fail(fault, &message, &mut done));
+                    }
                 }
             }
         }
-        let all = async {
-            while let Some((index, outcome)) = waiting.next().await {
-                outcomes[index].1 = Some(outcome);
+        if self.failures.is_empty() { Ok(done) } else { Err(Unanswered::new(done, self.failures)) }
+    }
+}
+
+/// Waits for all that wait; what is not there when the time is over has failed.
+async fn outcomes(behind: Vec<(Slot<'_>, Behind)>, limit: Option<Duration>) -> Vec<(Slot<'_>, Outcome)> {
+    let mut waiting = FuturesUnordered::new();
+    let mut outcomes = Vec::with_capacity(behind.len());
+    for (slot, behind) in behind {
+        let outcome = match behind {
+            Behind::Done(outcome) => outcome,
+            Behind::Waits(answer) => {
+                let (route, index) = (slot.route, outcomes.len());
+                waiting.push(async move { (index, route.outcome(answer).await) });
+                Err(Fault::of(FailureKind::Timeout))
             }
         };
-        match self.request.time_limit().map(a_little_less) {
-            None => all.await,
-            // What is not there by then has failed; the server would drop all of it.
-            Some(limit) => drop(timeout(limit, all).await),
-        }
-        drop_quietly(waiting);
-        for (slot, outcome) in outcomes {
-            self.add_to(slot, outcome.unwrap_or_else(|| Err(Fault::of(FailureKind::Timeout))));
-        }
+        outcomes.push((slot, outcome));
     }
-
-    fn add_to(&mut self, slot: Slot<'r>, outcome: Outcome) {
-        // It is there: the position was taken from this request.
-        let message = self.request.message_at(slot.position).unwrap_or_default();
-        self.add(slot.route.finish(outcome, &MessageRef::new(self.request, message)));
-    }
-
-    #[inline]
-    fn add(&mut self, (actions, failure): (Actions, Option<MessageFailure>)) {
-        if self.done.is_empty() {
-            self.done = actions;
-        } else {
-            self.done.append(&actions);
+    let all = async {
+        while let Some((index, outcome)) = waiting.next().await {
+            outcomes[index].1 = outcome;
         }
-        self.failures.extend(failure);
+    };
+    match limit.map(a_little_less) {
+        None => all.await,
+        // The server would drop what is there, too.
+        Some(limit) => drop(timeout(limit, all).await),
     }
+    drop_quietly(waiting);
+    outcomes
 }
 
 /// Before the server looks at the time.

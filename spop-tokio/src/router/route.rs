@@ -135,57 +135,58 @@ impl<S: 'static> Route<S> {
     pub(super) fn is_at_once(&self) -> bool {
         self.handler.is_at_once()
     }
-
-    pub(super) fn has_on_failure(&self) -> bool {
-        self.on_failure.is_some()
-    }
 }
 
 impl Route {
-    /// Calls the handler. A panic is a failure as any other, so that it costs the other messages nothing.
-    pub(super) fn start(&self, message: &MessageRef<'_>) -> Started {
+    /// Calls the handler, and adds its actions to `done` if it answers at once. A panic is a failure as any other, so that it
+    /// costs the other messages nothing.
+    #[inline]
+    pub(super) fn start(&self, message: &MessageRef<'_>, done: &mut Actions) -> Started {
         let place = match &self.concurrency {
             None => None,
             Some(limit) => match Arc::clone(limit).try_acquire_owned() {
                 Ok(place) => Some(place),
-                Err(_) => return Started::Done(Err(Fault::of(FailureKind::Overload))),
+                Err(_) => return Started::Failed(Fault::of(FailureKind::Overload)),
             },
         };
-        match catch_unwind(AssertUnwindSafe(|| self.handler.call(message, &(), place))) {
-            Ok(Called::Done(answer)) => Started::Done(answer.map_err(Fault::error)),
-            Ok(Called::Waits(answer)) => Started::Waits(Waits { answer, time_limit: self.time_limit }),
-            Err(_) => Started::Done(Err(Fault::of(FailureKind::Panic))),
+        match catch_unwind(AssertUnwindSafe(|| self.handler.call(message, &(), place, done))) {
+            Ok(Called::Done) => Started::Done,
+            Ok(Called::Failed(error)) => Started::Failed(Fault::error(error)),
+            Ok(Called::Waits(answer)) => Started::Waits(answer),
+            Err(_) => Started::Failed(Fault::of(FailureKind::Panic)),
         }
     }
 
-    /// The actions of a message; of one that failed, those of `on_failure`.
-    #[inline]
-    pub(super) fn finish(
-        &self,
-        outcome: Outcome,
-        message: &MessageRef<'_>,
-    ) -> (Actions, Option<MessageFailure>) {
-        match outcome {
-            Ok(actions) => (actions, None),
-            Err(fault) => self.fail(*fault, message),
+    /// Whether nothing but the answer is of interest: no limit on the time, and no fallback.
+    pub(super) fn is_simple(&self) -> bool {
+        self.time_limit.is_none() && self.on_failure.is_none()
+    }
+
+    /// Waits for an answer, at most as long as the handler may take.
+    pub(super) async fn outcome(&self, answer: Answer) -> Outcome {
+        match self.time_limit {
+            None => guarded(answer).await,
+            Some(limit) => match timeout(limit, guarded(answer)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Fault::of(FailureKind::Timeout)),
+            },
         }
     }
 
+    /// A message has failed: adds the actions of `on_failure` to `done`, and says what there is to tell the server.
     #[cold]
-    fn fail(&self, fault: Fault, message: &MessageRef<'_>) -> (Actions, Option<MessageFailure>) {
+    pub(super) fn fail(&self, fault: Fault, message: &MessageRef<'_>, done: &mut Actions) -> MessageFailure {
         let mut failure = MessageFailure::new(fault.kind).of_message(message.message().name().to_string());
         if let Some(error) = fault.error {
             failure = failure.with_error(error);
         }
-        let Some(on_failure) = &self.on_failure else { return (Actions::new(), Some(failure)) };
-        match catch_unwind(AssertUnwindSafe(|| on_failure(&failure, message))) {
-            Ok(Ok(actions)) => {
-                failure.set_has_fallback();
-                (actions, Some(failure))
-            }
-            // The server's own fallback then.
-            Ok(Err(_)) | Err(_) => (Actions::new(), Some(failure)),
+        let Some(on_failure) = &self.on_failure else { return failure };
+        // If it fails itself, the server's own fallback is left.
+        if let Ok(Ok(actions)) = catch_unwind(AssertUnwindSafe(|| on_failure(&failure, message))) {
+            done.append(&actions);
+            failure.set_has_fallback();
         }
+        failure
     }
 }
 
@@ -210,7 +211,7 @@ impl<S> fmt::Debug for Route<S> {
 }
 
 /// What became of a message.
-pub(super) type Outcome = Result<Actions, Box<Fault>>;
+pub(super) type Outcome = Result<Actions, Fault>;
 
 /// Why a message has no answer.
 pub(super) struct Fault {
@@ -220,42 +221,28 @@ pub(super) struct Fault {
 
 impl Fault {
     #[cold]
-    pub(super) fn of(kind: FailureKind) -> Box<Self> {
-        Box::new(Self { kind, error: None })
+    pub(super) fn of(kind: FailureKind) -> Self {
+        Self { kind, error: None }
     }
 
     #[cold]
-    fn error(error: BoxError) -> Box<Self> {
-        Box::new(Self { kind: FailureKind::Error, error: Some(error) })
+    pub(super) fn error(error: BoxError) -> Self {
+        Self { kind: FailureKind::Error, error: Some(error) }
     }
 }
 
 /// What a call has come to at once.
 pub(super) enum Started {
-    Done(Outcome),
-    Waits(Waits),
+    /// Its actions have been added.
+    Done,
+    Failed(Fault),
+    Waits(Answer),
 }
 
-/// A handler that waits for something, or has not begun.
-pub(super) struct Waits {
-    answer: Answer,
-    time_limit: Option<Duration>,
-}
-
-impl Waits {
-    /// Waits for the answer, at most as long as the handler may take.
-    pub(super) async fn outcome(self) -> Outcome {
-        let answer = AssertUnwindSafe(self.answer).catch_unwind();
-        let answer = match self.time_limit {
-            None => answer.await,
-            Some(limit) => match timeout(limit, answer).await {
-                Ok(answer) => answer,
-                Err(_) => return Err(Fault::of(FailureKind::Timeout)),
-            },
-        };
-        match answer {
-            Ok(answer) => answer.map_err(Fault::error),
-            Err(_) => Err(Fault::of(FailureKind::Panic)),
-        }
+/// Waits for an answer; a panic is a failure as any other.
+pub(super) async fn guarded(answer: Answer) -> Outcome {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(answer) => answer.map_err(Fault::error),
+        Err(_) => Err(Fault::of(FailureKind::Panic)),
     }
 }

@@ -115,7 +115,10 @@ impl<S: Service> Server<S> {
         Io: AsyncRead + AsyncWrite + Unpin,
     {
         let config = &self.config;
-        let call = |request: Request| self.service.call(request.with_time_limit(config.request_timeout));
+        let call = |mut request: Request| {
+            request.set_time_limit(config.request_timeout);
+            self.service.call(request)
+        };
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
         let observer = Observer::new(span, self.figures(), &self.limits);
         let driver = Driver::new(io, peer, config, call, handlers, observer, Signal::new(shutdown));
