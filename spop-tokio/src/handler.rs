@@ -4,8 +4,8 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
 use spop::Actions;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
@@ -13,24 +13,41 @@ use tokio::task::spawn_blocking;
 use crate::extract::{FromMessage, MessageRef};
 use crate::{BoxError, IntoActions, Route};
 
-/// What is left of a call.
+/// What a call has come to at once.
 pub(crate) enum Called {
-    /// Nothing: the actions have been added.
+    /// The actions have been added.
     Done,
-    /// Nothing: it has failed, and has added none.
+    /// It has failed, and added none.
     Failed(BoxError),
-    /// To wait for it.
+    /// It waits, for what wakes the task.
     Waits(Answer),
 }
 
+impl Called {
+    #[inline]
+    fn answered(answer: impl IntoActions, done: &mut Actions) -> Self {
+        match answer.append_to(done) {
+            Ok(()) => Self::Done,
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// Who is called, and where the actions of one that answers at once go.
+pub(crate) struct Calling<'c, 'w> {
+    pub(crate) place: Option<Place>,
+    pub(crate) done: &'c mut Actions,
+    /// The task that waits for those that do not answer at once.
+    pub(crate) task: &'c mut Context<'w>,
+}
+
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send>>;
-/// A place under a limit; whoever works drops it when the work is done.
+/// A place under a limit; who works drops it when the work is done.
 pub(crate) type Place = OwnedSemaphorePermit;
 
 /// A handler whose type is erased.
 pub(crate) trait Call<S>: Send + Sync {
-    /// Adds the actions to `done`, if it answers at once.
-    fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>, done: &mut Actions) -> Called;
+    fn call(&self, message: &MessageRef<'_>, state: &S, calling: Calling<'_, '_>) -> Called;
 
     /// Whether it answers without waiting: a plain function on the thread that asks.
     fn is_at_once(&self) -> bool {
@@ -45,8 +62,8 @@ pub(crate) struct WithState<S> {
 }
 
 impl<S: Send + Sync> Call<()> for WithState<S> {
-    fn call(&self, message: &MessageRef<'_>, _: &(), place: Option<Place>, done: &mut Actions) -> Called {
-        self.handler.call(message, &self.state, place, done)
+    fn call(&self, message: &MessageRef<'_>, _: &(), calling: Calling<'_, '_>) -> Called {
+        self.handler.call(message, &self.state, calling)
     }
 
     fn is_at_once(&self) -> bool {
@@ -135,17 +152,23 @@ macro_rules! handlers {
             $($param: FromMessage<S>,)*
         {
             #[allow(unused_variables, non_snake_case, reason = "a parameter is named like its type; there may be none")]
-            fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>, _: &mut Actions) -> Called {
+            fn call(&self, message: &MessageRef<'_>, state: &S, calling: Calling<'_, '_>) -> Called {
                 $(let $param = match $param::from_message(message, state) {
                     Ok(param) => param,
                     Err(rejection) => return Called::Failed(rejection.into()),
                 };)*
-                let answer = (self.0)($($param),*);
-                // Its place is free once it is done, or dropped.
-                Called::Waits(Box::pin(answer.map(move |answer| {
-                    drop(place);
-                    answer.into_actions()
-                })))
+                let mut answer = Box::pin((self.0)($($param),*));
+                // Most answer at once: then the actions need not be moved through a future whose type is not known.
+                match answer.as_mut().poll(calling.task) {
+                    Poll::Ready(answer) => Called::answered(answer, calling.done),
+                    Poll::Pending => {
+                        let place = calling.place;
+                        Called::Waits(Box::pin(async move {
+                            let _place = place;
+                            answer.await.into_actions()
+                        }))
+                    }
+                }
             }
         }
 
@@ -169,15 +192,12 @@ macro_rules! handlers {
             $($param: FromMessage<S>,)*
         {
             #[allow(unused_variables, non_snake_case, reason = "a parameter is named like its type; there may be none")]
-            fn call(&self, message: &MessageRef<'_>, state: &S, _: Option<Place>, done: &mut Actions) -> Called {
+            fn call(&self, message: &MessageRef<'_>, state: &S, calling: Calling<'_, '_>) -> Called {
                 $(let $param = match $param::from_message(message, state) {
                     Ok(param) => param,
                     Err(rejection) => return Called::Failed(rejection.into()),
                 };)*
-                match (self.0)($($param),*).append_to(done) {
-                    Ok(()) => Called::Done,
-                    Err(error) => Called::Failed(error),
-                }
+                Called::answered((self.0)($($param),*), calling.done)
             }
 
             fn is_at_once(&self) -> bool {
@@ -205,18 +225,22 @@ macro_rules! handlers {
             $($param: FromMessage<S> + Send + 'static,)*
         {
             #[allow(unused_variables, non_snake_case, reason = "a parameter is named like its type; there may be none")]
-            fn call(&self, message: &MessageRef<'_>, state: &S, place: Option<Place>, _: &mut Actions) -> Called {
+            fn call(&self, message: &MessageRef<'_>, state: &S, calling: Calling<'_, '_>) -> Called {
                 $(let $param = match $param::from_message(message, state) {
                     Ok(param) => param,
                     Err(rejection) => return Called::Failed(rejection.into()),
                 };)*
-                let handler = Arc::clone(&self.0);
+                let (handler, place) = (Arc::clone(&self.0), calling.place);
                 let work = move || {
                     // Whether somebody still waits or not: its place is free once the thread is.
                     let _place = place;
                     handler($($param),*).into_actions()
                 };
-                Called::Waits(Box::pin(on_a_thread(work)))
+                let mut answer = Box::pin(on_a_thread(work));
+                match answer.as_mut().poll(calling.task) {
+                    Poll::Ready(answer) => Called::answered(answer, calling.done),
+                    Poll::Pending => Called::Waits(answer),
+                }
             }
         }
     };

@@ -6,6 +6,8 @@ mod route;
 mod unknown;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use spop::Message;
 
@@ -143,21 +145,27 @@ enum Begun<'r> {
 impl Router {
     /// Calls the handlers of all messages.
     #[inline]
-    fn begin<'r>(&'r self, request: &'r Request, done: &mut Actions) -> Begun<'r> {
+    fn begin<'r>(&'r self, request: &'r Request, done: &mut Actions, task: &mut Context<'_>) -> Begun<'r> {
         let mut messages = request.messages();
         match (messages.len(), messages.next()) {
-            (1, Some(message)) => self.begin_one(request, message, done),
+            (1, Some(message)) => self.begin_one(request, message, done, task),
             (0, _) | (_, None) => Begun::Done,
             (count, _) if count > self.max_messages => Begun::Failed(self.too_many(count)),
-            _ => self.begin_many(request, done),
+            _ => self.begin_many(request, done, task),
         }
     }
 
     #[inline]
-    fn begin_one<'r>(&'r self, request: &'r Request, message: Message<'r>, done: &mut Actions) -> Begun<'r> {
+    fn begin_one<'r>(
+        &'r self,
+        request: &'r Request,
+        message: Message<'r>,
+        done: &mut Actions,
+        task: &mut Context<'_>,
+    ) -> Begun<'r> {
         let Some(route) = self.route_for(&message) else { return Begun::Done };
         let message = MessageRef::new(request, message);
-        match route.start(&message, done) {
+        match route.start(&message, done, task) {
             Started::Done => Begun::Done,
             Started::Failed(fault) => Begun::Failed(failed(route, fault, request)),
             Started::Waits(answer) if route.is_simple() => Begun::One(route, answer),
@@ -170,15 +178,26 @@ impl Router {
     }
 
     #[inline(never)]
-    fn begin_many<'r>(&'r self, request: &'r Request, done: &mut Actions) -> Begun<'r> {
+    fn begin_many<'r>(
+        &'r self,
+        request: &'r Request,
+        done: &mut Actions,
+        task: &mut Context<'_>,
+    ) -> Begun<'r> {
         let mut gather = Box::new(Gather::new(request));
         for message in request.messages() {
             if let Some(route) = self.route_for(&message) {
-                gather.start(route, message, done);
+                gather.start(route, message, done, task);
             }
         }
         Begun::Many(gather)
     }
+}
+
+/// Ready when the task has been woken: by what a handler waits for that was polled just now.
+async fn woken() {
+    let mut woken = false;
+    poll_fn(|_| if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// The only message of a request has failed.
@@ -195,11 +214,12 @@ impl Service for Router {
 
     async fn call(&self, request: Request) -> Result<Actions, Unanswered> {
         let mut done = Actions::new();
-        match self.begin(&request, &mut done) {
+        match poll_fn(|cx| Poll::Ready(self.begin(&request, &mut done, cx))).await {
             Begun::Done => Ok(done),
             Begun::Failed(unanswered) => Err(unanswered),
             // The server looks after the time, and nothing but the one answer could be lost.
             Begun::One(route, answer) => {
+                woken().await;
                 guarded(answer).await.map_err(|fault| failed(route, fault, &request))
             }
             Begun::Many(gather) => gather.finish(done).await,

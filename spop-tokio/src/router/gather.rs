@@ -1,6 +1,7 @@
 //! The answers to the messages of one request, in their order.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Context;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -38,14 +39,20 @@ impl<'r> Gather<'r> {
     }
 
     /// Calls the handler of the next message. Its actions go to `done` while no message before it waits.
-    pub(super) fn start(&mut self, route: &'r Route, message: Message<'r>, done: &mut Actions) {
+    pub(super) fn start(
+        &mut self,
+        route: &'r Route,
+        message: Message<'r>,
+        done: &mut Actions,
+        task: &mut Context<'_>,
+    ) {
         let message = MessageRef::new(self.request, message);
         if self.behind.is_empty() {
-            let started = route.start(&message, done);
+            let started = route.start(&message, done, task);
             self.add(route, message.message(), started, done);
         } else {
             let mut own = Actions::new();
-            let behind = match route.start(&message, &mut own) {
+            let behind = match route.start(&message, &mut own, task) {
                 Started::Done => Behind::Done(Ok(own)),
                 Started::Failed(fault) => Behind::Done(Err(fault)),
                 Started::Waits(answer) => Behind::Waits(answer),

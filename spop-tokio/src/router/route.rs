@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::extract::MessageRef;
-use crate::handler::{Answer, Call, Called, Erased, WithState};
+use crate::handler::{Answer, Call, Called, Calling, Erased, WithState};
 use crate::{BlockingHandler, BoxError, FailureKind, Handler, IntoActions, MessageFailure};
 
 type OnFailure = Box<dyn Fn(&MessageFailure, &MessageRef<'_>) -> Result<Actions, BoxError> + Send + Sync>;
@@ -141,7 +142,12 @@ impl Route {
     /// Calls the handler, and adds its actions to `done` if it answers at once. A panic is a failure as any other, so that it
     /// costs the other messages nothing.
     #[inline]
-    pub(super) fn start(&self, message: &MessageRef<'_>, done: &mut Actions) -> Started {
+    pub(super) fn start(
+        &self,
+        message: &MessageRef<'_>,
+        done: &mut Actions,
+        task: &mut Context<'_>,
+    ) -> Started {
         let place = match &self.concurrency {
             None => None,
             Some(limit) => match Arc::clone(limit).try_acquire_owned() {
@@ -149,7 +155,8 @@ impl Route {
                 Err(_) => return Started::Failed(Fault::of(FailureKind::Overload)),
             },
         };
-        match catch_unwind(AssertUnwindSafe(|| self.handler.call(message, &(), place, done))) {
+        let calling = Calling { place, done, task };
+        match catch_unwind(AssertUnwindSafe(|| self.handler.call(message, &(), calling))) {
             Ok(Called::Done) => Started::Done,
             Ok(Called::Failed(error)) => Started::Failed(Fault::error(error)),
             Ok(Called::Waits(answer)) => Started::Waits(answer),
