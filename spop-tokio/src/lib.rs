@@ -86,6 +86,8 @@ mod service;
 mod signal;
 #[cfg(feature = "test-util")]
 pub mod test;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod unanswered;
 
 pub use client::{Client, Driver, health_check};
@@ -100,7 +102,7 @@ pub use into_actions::Fields;
 pub use into_actions::IntoActions;
 pub use router::{MessageRequest, Route, Router};
 pub use server::{Drained, Failure, FailureKind, Listener, Serve, Server, SocketListener, VarPrefixError};
-pub use service::{ConnectionInfo, MessageSpec, Peer, Request, Service, ServiceFn, service_fn};
+pub use service::{BoxService, ConnectionInfo, MessageSpec, Peer, Request, Service, ServiceFn, service_fn};
 #[cfg(feature = "signal")]
 pub use signal::shutdown_signal;
 pub use spop;

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, ops};
@@ -28,6 +29,62 @@ pub trait Service: Send + Sync + 'static {
     /// checked against HAProxy's configuration.
     fn messages(&self) -> Vec<MessageSpec> {
         Vec::new()
+    }
+
+    /// The same with its type erased, for where services of several types meet: it costs an allocation for each request.
+    fn boxed(self) -> BoxService
+    where
+        Self: Sized,
+    {
+        BoxService(Box::new(self))
+    }
+}
+
+/// A [`Service`] whose type is erased: see [`Service::boxed`].
+///
+/// ```
+/// use spop_tokio::{Actions, BoxService, Request, Router, Service, service_fn};
+///
+/// let services: [BoxService; 2] = [
+///     Router::new().message("check", || ()).boxed(),
+///     service_fn(|_: Request| async { Ok::<_, std::io::Error>(Actions::new()) }).boxed(),
+/// ];
+/// # services.map(spop_tokio::Server::new);
+/// ```
+pub struct BoxService(Box<dyn Erased>);
+
+/// A service, as an object.
+trait Erased: Send + Sync {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send + '_>>;
+
+    fn messages(&self) -> Vec<MessageSpec>;
+}
+
+impl<S: Service> Erased for S {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send + '_>> {
+        Box::pin(async move { Service::call(self, request).await.map_err(Into::into) })
+    }
+
+    fn messages(&self) -> Vec<MessageSpec> {
+        Service::messages(self)
+    }
+}
+
+impl Service for BoxService {
+    type Error = BoxError;
+
+    fn call(&self, request: Request) -> impl Future<Output = Result<Actions, BoxError>> + Send {
+        self.0.call(request)
+    }
+
+    fn messages(&self) -> Vec<MessageSpec> {
+        self.0.messages()
+    }
+}
+
+impl fmt::Debug for BoxService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxService").finish_non_exhaustive()
     }
 }
 
