@@ -19,7 +19,7 @@ fn check() -> RequestBuilder {
 }
 
 fn agent() -> Router {
-    Router::new().message("check", echo).message("hang", || pending::<()>())
+    Router::new().message("check", echo).message("hang", pending::<()>)
 }
 
 #[test]

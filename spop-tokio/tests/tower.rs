@@ -16,7 +16,7 @@ fn agent() -> ToTower<Router> {
     let router = Router::new()
         .message("check", || (SEEN, 1))
         .message("panics", || -> () { panic!("a handler's panic") })
-        .message("hangs", || pending::<()>());
+        .message("hangs", pending::<()>);
     ToTower::new(router)
 }
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use spop_tokio::spop::ArgError;
-use spop_tokio::{Actions, EncodeError, Failure, Message, MessageSpec, Scope, Service};
+use spop_tokio::{Actions, ArgError, Failure, Message, MessageRequest, Route, Router, State, Var};
 use tracing::debug;
 
 use crate::challenge::Challenges;
@@ -30,44 +29,32 @@ pub struct Agent {
     pub metrics: Decisions,
 }
 
-impl Service for Agent {
-    type Error = EncodeError;
+const RESPONSE: Var = Var::transaction("response");
+const CHALLENGE: Var = Var::transaction("challenge");
 
-    async fn call(&self, request: spop_tokio::Request) -> Result<Actions, EncodeError> {
-        let mut actions = Actions::new();
-        for message in request.messages() {
-            if message.name() == MESSAGE {
-                self.answer(&message, &mut actions)?;
-            } else {
-                debug!(name = %message.name(), "message passed over");
-            }
-        }
-        Ok(actions)
+impl Agent {
+    /// The agent as a service.
+    pub fn router(self) -> Router {
+        let check = Route::new(check_request).sets([RESPONSE, CHALLENGE]);
+        Router::new().message(MESSAGE, check).with_state(Arc::new(self))
     }
+}
 
-    fn messages(&self) -> Vec<MessageSpec> {
-        vec![MessageSpec::new(MESSAGE)]
+fn check_request(State(agent): State<Arc<Agent>>, request: MessageRequest) -> Actions {
+    match agent.decide(&request.message()) {
+        Ok((outcome, None)) => Actions::new().set(RESPONSE, outcome.as_str()),
+        Ok((outcome, Some(challenge))) => {
+            Actions::new().set(RESPONSE, outcome.as_str()).set(CHALLENGE, challenge)
+        }
+        Err(error) => {
+            debug!(%error, response = %agent.on_error, "cannot be decided");
+            count_error("argument");
+            Actions::new().set(RESPONSE, agent.on_error.as_str())
+        }
     }
 }
 
 impl Agent {
-    fn answer(&self, message: &Message<'_>, actions: &mut Actions) -> Result<(), EncodeError> {
-        match self.decide(message) {
-            Ok((outcome, challenge)) => {
-                actions.set_var(Scope::Transaction, "response", outcome.as_str())?;
-                if let Some(challenge) = challenge {
-                    actions.set_var(Scope::Transaction, "challenge", &*challenge)?;
-                }
-            }
-            Err(error) => {
-                debug!(%error, response = %self.on_error, "cannot be decided");
-                count_error("argument");
-                actions.set_var(Scope::Transaction, "response", self.on_error.as_str())?;
-            }
-        }
-        Ok(())
-    }
-
     /// What is done with the request, and the challenge to give to its client.
     fn decide(&self, message: &Message<'_>) -> Result<(Outcome, Option<String>), ArgError> {
         let start = Instant::now();
@@ -95,9 +82,6 @@ impl Agent {
 pub fn fallback(on_error: Outcome) -> impl Fn(&Failure) -> Actions + Send + Sync + 'static {
     move |failure| {
         count_error(failure.kind().as_str());
-        let mut actions = Actions::new();
-        // Cannot fail: the name is short and plain.
-        let _ = actions.set_var(Scope::Transaction, "response", on_error.as_str());
-        actions
+        Actions::new().set(RESPONSE, on_error.as_str())
     }
 }

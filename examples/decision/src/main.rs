@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use decision::agent::{self, Agent};
 use decision::challenge::{Challenges, derived_id};
@@ -17,6 +18,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Level, info};
 
 const MIN_SECRET: usize = 32;
+
+/// Below the `timeout processing` of spoe.conf: then HAProxy has an answer in any case.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     let options = match Command::parse(std::env::args_os().skip(1)) {
@@ -73,7 +77,8 @@ async fn serve(options: Options) -> Result<(), BoxError> {
         _ => SocketListener::bind(&options.listen).await?,
     };
     let address = listener.to_string();
-    let serve = Server::new(agent).on_failure(agent::fallback(options.on_error)).serve(listener);
+    let server = Server::new(agent.router()).request_timeout(REQUEST_TIMEOUT);
+    let serve = server.on_failure(agent::fallback(options.on_error)).serve(listener);
     // Its metrics are there, too.
     info!("listening on {address}");
     let drained = serve.with_graceful_shutdown(shutdown).await?;
