@@ -116,6 +116,7 @@ extern crate alloc;
 
 pub mod agent;
 mod capability;
+pub mod conf;
 #[cfg(feature = "serde")]
 mod de;
 mod decoder;
