@@ -227,12 +227,7 @@ impl Service for Router {
     }
 
     fn messages(&self) -> Vec<MessageSpec> {
-        let spec = |(name, route): &(Box<str>, Route)| MessageSpec {
-            name: name.as_ref().into(),
-            args: route.arg_names(),
-            vars: route.vars().to_vec(),
-            at_once: route.is_at_once(),
-        };
+        let spec = |(name, route): &(Box<str>, Route)| route.spec(name);
         self.routes.iter().map(spec).collect()
     }
 }

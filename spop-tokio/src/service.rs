@@ -98,6 +98,10 @@ pub struct MessageSpec {
     pub args: Option<&'static [&'static str]>,
     /// The variables that its handler sets, as far as it says.
     pub vars: Vec<Var>,
+    /// What spoe.conf should have behind `args`: samples such as `ip=src`.
+    pub samples: Vec<String>,
+    /// When HAProxy should send it: an event of spoe.conf such as `on-client-session`.
+    pub event: Option<String>,
     /// Whether its handler never waits: it is a plain function that answers on the thread that asks.
     pub at_once: bool,
 }
@@ -105,7 +109,8 @@ pub struct MessageSpec {
 impl MessageSpec {
     /// A message of which only its name is known.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), args: None, vars: Vec::new(), at_once: false }
+        let name = name.into();
+        Self { name, args: None, vars: Vec::new(), samples: Vec::new(), event: None, at_once: false }
     }
 }
 

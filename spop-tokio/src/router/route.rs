@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::extract::MessageRef;
 use crate::handler::{Answer, Call, Called, Calling, Erased, WithState};
+use crate::service::MessageSpec;
 use crate::{BlockingHandler, BoxError, FailureKind, Handler, IntoActions, MessageFailure};
 
 type OnFailure = Box<dyn Fn(&MessageFailure, &MessageRef<'_>) -> Result<Actions, BoxError> + Send + Sync>;
@@ -46,7 +47,8 @@ pub struct Route<S = ()> {
     time_limit: Option<Duration>,
     concurrency: Option<Arc<Semaphore>>,
     on_failure: Option<OnFailure>,
-    sets: Vec<Var>,
+    /// What it says of itself.
+    about: MessageSpec,
 }
 
 /// Marks routes among what can be a [`Handler`].
@@ -68,14 +70,8 @@ impl<S: 'static> Route<S> {
     }
 
     pub(crate) fn erased(Erased { call, arg_names }: Erased<S>) -> Self {
-        Self {
-            handler: call,
-            arg_names,
-            time_limit: None,
-            concurrency: None,
-            on_failure: None,
-            sets: Vec::new(),
-        }
+        let about = MessageSpec::new("");
+        Self { handler: call, arg_names, time_limit: None, concurrency: None, on_failure: None, about }
     }
 
     /// How long the handler may take; default as long as [`Server::request_timeout`](crate::Server::request_timeout) lets it. Then
@@ -111,7 +107,23 @@ impl<S: 'static> Route<S> {
     /// server starts. Nothing holds the handler to it.
     #[must_use]
     pub fn sets(mut self, vars: impl IntoIterator<Item = Var>) -> Self {
-        self.sets.extend(vars);
+        self.about.vars.extend(vars);
+        self
+    }
+
+    /// Says what spoe.conf has behind `args` for the message, such as `["ip=src", "path=path"]`: for
+    /// [`Server::spoe_conf`](crate::Server::spoe_conf), which knows without it what is called like a sample.
+    #[must_use]
+    pub fn samples(mut self, samples: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.about.samples.extend(samples.into_iter().map(Into::into));
+        self
+    }
+
+    /// Says when HAProxy should send the message, such as `on-client-session`: for
+    /// [`Server::spoe_conf`](crate::Server::spoe_conf); default `on-frontend-http-request`.
+    #[must_use]
+    pub fn event(mut self, event: impl Into<String>) -> Self {
+        self.about.event = Some(event.into());
         self
     }
 
@@ -119,22 +131,14 @@ impl<S: 'static> Route<S> {
     where
         S: Send + Sync,
     {
-        let Self { handler, arg_names, time_limit, concurrency, on_failure, sets } = self;
+        let Self { handler, arg_names, time_limit, concurrency, on_failure, about } = self;
         let handler = Box::new(WithState { handler, state });
-        Route { handler, arg_names, time_limit, concurrency, on_failure, sets }
+        Route { handler, arg_names, time_limit, concurrency, on_failure, about }
     }
 
-    pub(super) fn arg_names(&self) -> Option<&'static [&'static str]> {
-        self.arg_names
-    }
-
-    pub(super) fn vars(&self) -> &[Var] {
-        &self.sets
-    }
-
-    /// Whether it answers without waiting.
-    pub(super) fn is_at_once(&self) -> bool {
-        self.handler.is_at_once()
+    pub(super) fn spec(&self, name: &str) -> MessageSpec {
+        let about = self.about.clone();
+        MessageSpec { name: name.into(), args: self.arg_names, at_once: self.handler.is_at_once(), ..about }
     }
 }
 
@@ -211,7 +215,7 @@ impl<S> fmt::Debug for Route<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Route")
             .field("args", &self.arg_names)
-            .field("sets", &self.sets)
+            .field("sets", &self.about.vars)
             .field("time_limit", &self.time_limit)
             .finish_non_exhaustive()
     }

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod abstract_socket;
+mod conf;
 mod config;
 mod connection;
 #[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]

@@ -155,36 +155,38 @@ impl Conf {
 }
 
 fn lint_lines(section: &Section, version: HaproxyVersion, findings: &mut Vec<Finding>) {
-    let known = KEYWORDS.iter().find(|(kind, _)| *kind == section.kind()).map_or(&[][..], |(_, words)| words);
     for line in section.lines() {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-        let mut find = |what: String| findings.push(Finding::of_line(section, line, what));
-        let forgotten = |what: &str| format!("`{what}` is for HAProxy up to 3.0, {version} ignores it");
-        match words[..] {
-            [word, ..] if !known.contains(&word) => find(format!("unknown keyword `{word}`")),
-            ["option", word, ..] | ["no", "option", word, ..] if OPTIONS.contains(&word) => {
-                if version.has_mode_spop() && OPTIONS_UP_TO_3_0.contains(&word) {
-                    find(forgotten(&format!("option {word}")));
-                }
-            }
-            ["option", word, ref rest @ ..] if OPTIONS_WITH_VALUE.contains(&word) => {
-                if rest.len() != 1 {
-                    find(format!("`option {word}` wants one word more"));
-                }
-            }
-            ["option", ref rest @ ..] | ["no", ref rest @ ..] => {
-                find(format!("unknown option `{}`", rest.join(" ")));
-            }
-            ["timeout", name, time] if TIMEOUTS.contains(&name) => {
-                if parse_time(time).is_none() {
-                    find(format!("`{time}` is no time: want a number with us, ms, s, m, h or d"));
-                }
-            }
-            ["timeout", ..] => find("want `timeout` with hello, idle or processing, and a time".into()),
-            [word, ..] if version.has_mode_spop() && UP_TO_3_0.contains(&word) => find(forgotten(word)),
-            ["event", event, ..] if !EVENTS.contains(&event) => find(format!("unknown event `{event}`")),
-            _ => {}
+        if let Some(what) = problem(section.kind(), &words, version) {
+            findings.push(Finding::of_line(section, line, what));
         }
+    }
+}
+
+/// What is wrong with a line.
+fn problem(section: SectionKind, words: &[&str], version: HaproxyVersion) -> Option<String> {
+    let (_, known) = KEYWORDS.iter().find(|(kind, _)| *kind == section)?;
+    let is_past = version.has_mode_spop();
+    let forgotten = |what: &str| format!("`{what}` is for HAProxy up to 3.0, {version} ignores it");
+    match *words {
+        [word, ..] if !known.contains(&word) => Some(format!("unknown keyword `{word}`")),
+        ["option", word, ..] | ["no", "option", word, ..] if OPTIONS.contains(&word) => {
+            let is_forgotten = is_past && OPTIONS_UP_TO_3_0.contains(&word);
+            is_forgotten.then(|| forgotten(&format!("option {word}")))
+        }
+        ["option", word, ref rest @ ..] if OPTIONS_WITH_VALUE.contains(&word) => {
+            (rest.len() != 1).then(|| format!("`option {word}` wants one word more"))
+        }
+        ["option", ref rest @ ..] | ["no", ref rest @ ..] if *rest != ["log"] => {
+            Some(format!("unknown option `{}`", rest.join(" ")))
+        }
+        ["timeout", name, time] if TIMEOUTS.contains(&name) => parse_time(time)
+            .is_none()
+            .then(|| format!("`{time}` is no time: want a number with us, ms, s, m, h or d")),
+        ["timeout", ..] => Some("want `timeout` with hello, idle or processing, and a time".into()),
+        [word, ..] if is_past && UP_TO_3_0.contains(&word) => Some(forgotten(word)),
+        ["event", event, ..] if !EVENTS.contains(&event) => Some(format!("unknown event `{event}`")),
+        _ => None,
     }
 }
 
