@@ -1,21 +1,24 @@
 //! Gives every client's address a random reputation: HAProxy's contrib agent, on `spop-tokio`, as a template for your own.
 
+mod config;
 mod metrics;
 mod options;
+mod score;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use spop_tokio::{
-    ArgError, BoxError, MessageRequest, Route, Router, Server, SocketListener, State, Var, shutdown_signal,
+    ArgError, BoxError, MessageRequest, Route, Router, Server, SocketListener, State, Var, VarPrefixError,
+    shutdown_signal,
 };
 use tracing::{Level, debug, info};
 
-use crate::options::{Options, USAGE};
+use crate::options::{Config, Options, USAGE};
+use crate::score::score;
 
 const SCORE: Var = Var::session("ip_score");
 
@@ -35,6 +38,12 @@ fn check_client_ip(
     Ok(score.map(|score| (SCORE, score)))
 }
 
+fn agent(seed: Option<u64>) -> Result<Server<Router>, VarPrefixError> {
+    let check = Route::new(check_client_ip).sets([SCORE]).samples(["ip=src"]).event("on-client-session");
+    let router = Router::new().message("check-client-ip", check).with_state(seed);
+    Server::new(router).request_timeout(REQUEST_TIMEOUT).var_prefix("iprep")
+}
+
 fn main() -> ExitCode {
     let options = Options::parse().unwrap_or_else(|error| {
         eprintln!("ip-reputation: {error}\n\n{USAGE}");
@@ -52,6 +61,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), BoxError> {
+    match &options.config {
+        Some(Config::Print(version)) => return Ok(config::print(&agent(None)?, *version)),
+        Some(Config::Check(path)) => return config::check(&agent(None)?, path),
+        None => {}
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(options.workers).enable_all().build()?.block_on(serve(options))
 }
@@ -62,29 +76,10 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     }
     let listener = SocketListener::bind(&options.listen).await?;
     let address = listener.to_string();
-    let check = Route::new(check_client_ip).sets([SCORE]);
-    let agent = Router::new().message("check-client-ip", check).with_state(options.seed);
-    let serve = Server::new(agent).request_timeout(REQUEST_TIMEOUT).serve(listener);
+    let serve = agent(options.seed)?.serve(listener);
     // Its figures are there, too.
     info!("listening on {address}");
     let drained = serve.with_graceful_shutdown(shutdown_signal()?).await?;
     info!(unanswered = drained.unanswered, "stopped");
     Ok(())
-}
-
-/// 0 to 100: by the address and the seed, or without a seed by chance.
-fn score(ip: IpAddr, seed: Option<u64>) -> u32 {
-    let hash = match seed {
-        Some(seed) => fnv(&[&seed.to_be_bytes()[..], ip.to_string().as_bytes()].concat()),
-        None => RandomState::new().hash_one(ip),
-    };
-    (hash % 101) as u32
-}
-
-/// The standard library's hashes may change with its version; the scores of a seed must not.
-fn fnv(bytes: &[u8]) -> u64 {
-    let hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
-    hash ^ (hash >> 32)
 }
