@@ -9,11 +9,12 @@ const ENGINE: &str = "ip-reputation";
 const NEWEST: HaproxyVersion = HaproxyVersion::new(3, 4);
 
 /// spoe.conf, with the backend for haproxy.cfg in comments.
-pub(crate) fn print(server: &Server<Router>, version: HaproxyVersion) {
+pub(crate) fn print(server: &Server<Router>, version: HaproxyVersion) -> Result<(), BoxError> {
     println!("# In haproxy.cfg: `filter spoe engine {ENGINE} config THIS-FILE` in a frontend, and\n#");
     let backend = server.haproxy_backend(ENGINE, "127.0.0.1:12345", version);
     backend.lines().for_each(|line| println!("# {line}"));
     print!("\n{}", server.spoe_conf(ENGINE, version));
+    Ok(())
 }
 
 /// Says what does not fit in a spoe.conf.

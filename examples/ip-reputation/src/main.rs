@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Result<(), BoxError> {
     match &options.config {
-        Some(Config::Print(version)) => return Ok(config::print(&agent(None)?, *version)),
+        Some(Config::Print(version)) => return config::print(&agent(None)?, *version),
         Some(Config::Check(path)) => return config::check(&agent(None)?, path),
         None => {}
     }
