@@ -90,7 +90,8 @@ impl<S: 'static> Router<S> {
     /// How many messages a NOTIFY may have; default 64. One with more fails as a whole, as [`FailureKind::TooBig`].
     ///
     /// HAProxy sends at most as many as spoe.conf lists for one event or group. This bounds what a peer out to do harm can have
-    /// called, and kept in memory, with one NOTIFY: its shortest message has three bytes.
+    /// called, and kept in memory, with one NOTIFY: its shortest message has three bytes, and one that waits costs about 600 bytes
+    /// besides what its handler holds.
     #[must_use]
     pub fn max_messages(mut self, messages: usize) -> Self {
         self.max_messages = messages;
