@@ -35,8 +35,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use spop::haproxy::{Config, Connection, Engine, Event};
 use spop::{
-    Ack, Capabilities, EncodeError, LENGTH_PREFIX, Negotiated, Notify, NotifyId, NotifyWriter,
-    OwnedTypedData, Status, ToTypedData, Version,
+    Ack, Capabilities, EncodeError, Negotiated, Notify, NotifyId, NotifyWriter, OwnedTypedData, Status,
+    ToTypedData, Version,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
@@ -111,12 +111,9 @@ impl RequestBuilder {
     /// # Panics
     /// If a message has no name or more than 255 arguments.
     pub fn build(self) -> Request {
-        let mut out = BytesMut::new();
         let id = NotifyId { stream_id: 1, frame_id: 1 };
-        let mut writer = NotifyWriter::new(id, u32::MAX as usize, &mut out);
-        self.write(&mut writer).expect("messages with names and with up to 255 arguments");
-        writer.finish();
-        let notify = Notify::parse(out.freeze().slice(LENGTH_PREFIX..)).expect("what was just written");
+        let notify = Notify::build(id, |notify| self.write(notify));
+        let notify = notify.expect("messages with names and with up to 255 arguments");
         let mut request = Request::new(notify, Arc::new(self.connection));
         request.set_time_limit(self.time_limit);
         request

@@ -257,6 +257,8 @@ pub enum EncodeError {
     TooManyArgs,
     /// An argument comes before the first message.
     ArgWithoutMessage,
+    /// A payload that was given as bytes cannot be read.
+    Payload(DecodeError),
 }
 
 impl fmt::Display for EncodeError {
@@ -277,6 +279,7 @@ impl fmt::Display for EncodeError {
             Self::EmptyMessageName => f.write_str("message without a name"),
             Self::TooManyArgs => f.write_str("message with more than 255 arguments"),
             Self::ArgWithoutMessage => f.write_str("argument before the first message"),
+            Self::Payload(error) => write!(f, "payload cannot be read: {error}"),
         }
     }
 }

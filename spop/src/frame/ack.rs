@@ -1,6 +1,6 @@
 use core::fmt;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::action::{NameRule, Sink};
 use super::{
@@ -13,6 +13,17 @@ use crate::{agent, parse};
 /// An ACK over any storage `B`: checked once by [`parse`](Ack::parse), walked without failing afterwards.
 #[derive(Clone)]
 pub struct Ack<B>(RawFrame<B>);
+
+impl Ack<Bytes> {
+    /// An ACK of its own, for tools that send frames one by one. An agent has [`agent::Connection::ack`].
+    pub fn new(id: NotifyId, actions: &Actions) -> Self {
+        let header = FrameHeader::whole(FrameType::ACK, id);
+        let mut start = [0; FrameHeader::MAX];
+        let payload = header.write(&mut start).unwrap_or_default();
+        let frame = [&start[..payload], actions.as_bytes()].concat().into();
+        Self(RawFrame { frame, header, payload })
+    }
+}
 
 impl<B: AsRef<[u8]>> Ack<B> {
     /// Checks `frame`, from its type byte to its end.

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::iter::FusedIterator;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::action::Sink;
 use super::{
@@ -31,6 +31,23 @@ use crate::{haproxy, parse};
 pub struct Notify<B> {
     raw: RawFrame<B>,
     messages: usize,
+}
+
+impl Notify<Bytes> {
+    /// A NOTIFY of its own, for tests and for tools that send frames one by one; `build` writes its messages.
+    ///
+    /// # Errors
+    /// What `build` returns, or [`EncodeError::Payload`] if it wrote a [payload](NotifyWriter::payload) that is no messages.
+    pub fn build(
+        id: NotifyId,
+        build: impl FnOnce(&mut NotifyWriter<'_>) -> Result<(), EncodeError>,
+    ) -> Result<Self, EncodeError> {
+        let mut out = BytesMut::new();
+        let mut writer = NotifyWriter::new(id, u32::MAX as usize, &mut out);
+        build(&mut writer)?;
+        writer.finish();
+        Self::parse(out.freeze().slice(LENGTH_PREFIX..)).map_err(EncodeError::Payload)
+    }
 }
 
 impl<B: AsRef<[u8]>> Notify<B> {
