@@ -1,7 +1,7 @@
 //! The SPOP side: answers the message `check-request`.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use spop_tokio::{Actions, ArgError, Failure, Message, MessageRequest, Route, Router, State, Var};
 use tracing::debug;
@@ -14,6 +14,16 @@ use crate::rules::{Outcome, Rule};
 
 /// The message.
 pub const MESSAGE: &str = "check-request";
+
+/// What HAProxy puts before the names of the variables.
+pub const VAR_PREFIX: &str = "iocaine";
+
+/// Below the `timeout processing` of spoe.conf: then HAProxy has an answer in any case.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// What spoe.conf should have behind `args`.
+const SAMPLES: [&str; 6] =
+    ["req_method=method", "req_hdrs=req.hdrs", "req_path=path", "req_query=query", "src=src", "ssl=ssl_fc"];
 
 /// Decides. It never looks at the header that carries a decision to the output server: here, a client could still write it.
 pub struct Agent {
@@ -35,7 +45,7 @@ const CHALLENGE: Var = Var::transaction("challenge");
 impl Agent {
     /// The agent as a service.
     pub fn router(self) -> Router {
-        let check = Route::new(check_request).sets([RESPONSE, CHALLENGE]);
+        let check = Route::new(check_request).sets([RESPONSE, CHALLENGE]).samples(SAMPLES);
         Router::new().message(MESSAGE, check).with_state(Arc::new(self))
     }
 }

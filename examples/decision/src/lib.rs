@@ -15,6 +15,7 @@
 
 pub mod agent;
 pub mod challenge;
+pub mod config;
 pub mod metrics;
 pub mod options;
 pub mod output;
