@@ -33,9 +33,13 @@ fn check_client_ip(
     // `args ip=src`, or `args src` as in HAProxy's contrib agent.
     let named = request.message().args().any(|arg| arg.name == "ip");
     let ip: Option<IpAddr> = if named { request.get("ip")? } else { request.nth(0)? };
-    let score = ip.map(|ip| score(ip, seed));
-    debug!(?ip, score, "scored");
-    Ok(score.map(|score| (SCORE, score)))
+    let Some(ip) = ip else {
+        debug!("no address to score");
+        return Ok(None);
+    };
+    let score = score(ip, seed);
+    debug!(%ip, score, "scored");
+    Ok(Some((SCORE, score)))
 }
 
 fn agent(seed: Option<u64>) -> Result<Server<Router>, VarPrefixError> {
