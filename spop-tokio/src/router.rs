@@ -1,23 +1,20 @@
 //! Handlers by message name.
 
+mod answering;
 mod gather;
 mod request;
 mod route;
 mod unknown;
 
 use std::fmt;
-use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::future::Future;
 
 use spop::Message;
 
-use self::gather::Gather;
+use self::answering::Answering;
 pub use self::request::MessageRequest;
 pub use self::route::Route;
-use self::route::{Fault, Started, guarded};
 use self::unknown::Unknown;
-use crate::extract::MessageRef;
-use crate::handler::Answer;
 use crate::service::MessageSpec;
 use crate::{Actions, FailureKind, Handler, MessageFailure, Request, Service, Unanswered};
 
@@ -132,99 +129,11 @@ impl Router {
     }
 }
 
-/// What the messages of a request have come to at once.
-enum Begun<'r> {
-    /// All are done.
-    Done,
-    Failed(Unanswered),
-    /// There is one message, and it waits.
-    One(&'r Route, Answer),
-    /// There are several, or one with limits, and some wait.
-    Many(Box<Gather<'r>>),
-}
-
-impl Router {
-    /// Calls the handlers of all messages.
-    #[inline]
-    fn begin<'r>(&'r self, request: &'r Request, done: &mut Actions, task: &mut Context<'_>) -> Begun<'r> {
-        let mut messages = request.messages();
-        match (messages.len(), messages.next()) {
-            (1, Some(message)) => self.begin_one(request, message, done, task),
-            (0, _) | (_, None) => Begun::Done,
-            (count, _) if count > self.max_messages => Begun::Failed(self.too_many(count)),
-            _ => self.begin_many(request, done, task),
-        }
-    }
-
-    #[inline]
-    fn begin_one<'r>(
-        &'r self,
-        request: &'r Request,
-        message: Message<'r>,
-        done: &mut Actions,
-        task: &mut Context<'_>,
-    ) -> Begun<'r> {
-        let Some(route) = self.route_for(&message) else { return Begun::Done };
-        let message = MessageRef::new(request, message);
-        match route.start(&message, done, task) {
-            Started::Done => Begun::Done,
-            Started::Failed(fault) => Begun::Failed(failed(route, fault, request)),
-            Started::Waits(answer) if route.is_simple() => Begun::One(route, answer),
-            started @ Started::Waits(_) => {
-                let mut gather = Box::new(Gather::new(request));
-                gather.add(route, message.message(), started, done);
-                Begun::Many(gather)
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn begin_many<'r>(
-        &'r self,
-        request: &'r Request,
-        done: &mut Actions,
-        task: &mut Context<'_>,
-    ) -> Begun<'r> {
-        let mut gather = Box::new(Gather::new(request));
-        for message in request.messages() {
-            if let Some(route) = self.route_for(&message) {
-                gather.start(route, message, done, task);
-            }
-        }
-        Begun::Many(gather)
-    }
-}
-
-/// Ready when the task has been woken: by what a handler waits for that was polled just now.
-async fn woken() {
-    let mut woken = false;
-    poll_fn(|_| if std::mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
-}
-
-/// The only message of a request has failed.
-#[cold]
-fn failed(route: &Route, fault: Fault, request: &Request) -> Unanswered {
-    let mut done = Actions::new();
-    let message = MessageRef::new(request, request.messages().next().unwrap_or_default());
-    let failure = route.fail(fault, &message, &mut done);
-    Unanswered::new(done, vec![failure])
-}
-
 impl Service for Router {
     type Error = Unanswered;
 
-    async fn call(&self, request: Request) -> Result<Actions, Unanswered> {
-        let mut done = Actions::new();
-        match poll_fn(|cx| Poll::Ready(self.begin(&request, &mut done, cx))).await {
-            Begun::Done => Ok(done),
-            Begun::Failed(unanswered) => Err(unanswered),
-            // The server looks after the time, and nothing but the one answer could be lost.
-            Begun::One(route, answer) => {
-                woken().await;
-                guarded(answer).await.map_err(|fault| failed(route, fault, &request))
-            }
-            Begun::Many(gather) => gather.finish(done).await,
-        }
+    fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Unanswered>> + Send {
+        Answering::new(self, request)
     }
 
     fn messages(&self) -> Vec<MessageSpec> {

@@ -46,10 +46,14 @@ impl<'r> Gather<'r> {
         done: &mut Actions,
         task: &mut Context<'_>,
     ) {
+        let slot = Slot { route, position: self.request.position(&message) };
         let message = MessageRef::new(self.request, message);
         if self.behind.is_empty() {
-            let started = route.start(&message, done, task);
-            self.add(route, message.message(), started, done);
+            match route.start(&message, done, task) {
+                Started::Done => {}
+                Started::Failed(fault) => self.failures.push(route.fail(fault, &message, done)),
+                Started::Waits(answer) => self.behind.push((slot, Behind::Waits(answer))),
+            }
         } else {
             let mut own = Actions::new();
             let behind = match route.start(&message, &mut own, task) {
@@ -57,34 +61,12 @@ impl<'r> Gather<'r> {
                 Started::Failed(fault) => Behind::Done(Err(fault)),
                 Started::Waits(answer) => Behind::Waits(answer),
             };
-            self.behind.push((self.slot(route, message.message()), behind));
+            self.behind.push((slot, behind));
         }
-    }
-
-    /// Takes the first message, or one of which all before it are done.
-    pub(super) fn add(
-        &mut self,
-        route: &'r Route,
-        message: &Message<'r>,
-        started: Started,
-        done: &mut Actions,
-    ) {
-        match started {
-            Started::Done => {}
-            Started::Failed(fault) => {
-                let message = MessageRef::new(self.request, message.clone());
-                self.failures.push(route.fail(fault, &message, done));
-            }
-            Started::Waits(answer) => self.behind.push((self.slot(route, message), Behind::Waits(answer))),
-        }
-    }
-
-    fn slot(&self, route: &'r Route, message: &Message<'r>) -> Slot<'r> {
-        Slot { route, position: self.request.position(message) }
     }
 
     /// Waits for those that do, and says what all have come to.
-    pub(super) async fn finish(mut self: Box<Self>, mut done: Actions) -> Result<Actions, Unanswered> {
+    pub(super) async fn finish(mut self, mut done: Actions) -> Result<Actions, Unanswered> {
         let behind = std::mem::take(&mut self.behind);
         if !behind.is_empty() {
             for (Slot { route, position }, outcome) in outcomes(behind, self.request.time_limit()).await {
@@ -114,7 +96,7 @@ async fn outcomes(behind: Vec<(Slot<'_>, Behind)>, limit: Option<Duration>) -> V
             Behind::Done(outcome) => outcome,
             Behind::Waits(answer) => {
                 let (route, index) = (slot.route, outcomes.len());
-                waiting.push(async move { (index, route.outcome(answer).await) });
+                waiting.push(async move { (index, route.outcome(answer, None).await) });
                 Err(Fault::of(FailureKind::Timeout))
             }
         };
@@ -135,7 +117,7 @@ async fn outcomes(behind: Vec<(Slot<'_>, Behind)>, limit: Option<Duration>) -> V
 }
 
 /// Before the server looks at the time.
-fn a_little_less(limit: Duration) -> Duration {
+pub(super) fn a_little_less(limit: Duration) -> Duration {
     limit.saturating_sub(Duration::from_millis(1))
 }
 

@@ -168,19 +168,23 @@ impl Route {
         }
     }
 
-    /// Whether nothing but the answer is of interest: no limit on the time, and no fallback.
-    pub(super) fn is_simple(&self) -> bool {
-        self.time_limit.is_none() && self.on_failure.is_none()
+    pub(super) fn has_fallback(&self) -> bool {
+        self.on_failure.is_some()
     }
 
-    /// Waits for an answer, at most as long as the handler may take.
-    pub(super) async fn outcome(&self, answer: Answer) -> Outcome {
-        match self.time_limit {
-            None => guarded(answer).await,
-            Some(limit) => match timeout(limit, guarded(answer)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Fault::of(FailureKind::Timeout)),
+    /// Waits for an answer, at most as long as the handler may take, and `limit`.
+    pub(super) async fn outcome(&self, answer: Answer, limit: Option<Duration>) -> Outcome {
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        let answer = match self.time_limit.into_iter().chain(limit).min() {
+            None => answer.await,
+            Some(limit) => match timeout(limit, answer).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(Fault::of(FailureKind::Timeout)),
             },
+        };
+        match answer {
+            Ok(answer) => answer.map_err(Fault::error),
+            Err(_) => Err(Fault::of(FailureKind::Panic)),
         }
     }
 
@@ -248,12 +252,4 @@ pub(super) enum Started {
     Done,
     Failed(Fault),
     Waits(Answer),
-}
-
-/// Waits for an answer; a panic is a failure as any other.
-pub(super) async fn guarded(answer: Answer) -> Outcome {
-    match AssertUnwindSafe(answer).catch_unwind().await {
-        Ok(answer) => answer.map_err(Fault::error),
-        Err(_) => Err(Fault::of(FailureKind::Panic)),
-    }
 }
