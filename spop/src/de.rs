@@ -100,6 +100,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// Names the argument and what is wrong with it, the first one found.
+    #[inline]
     pub fn deserialize<T: Deserialize<'a>>(&self) -> Result<T, ArgError> {
         T::deserialize(MessageDeserializer::new(self)).map_err(|error| error.of_message(self.name()))
     }
