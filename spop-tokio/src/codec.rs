@@ -7,9 +7,9 @@ use crate::Error;
 /// Owned frames of both roles on a stream: a codec for tokio-util's `Framed`.
 ///
 /// Take it for what looks at frames one by one: a proxy, a recorder, an odd peer for a test. For an agent take
-/// [`Server`](crate::Server), and for HAProxy's role [`Client`](crate::Client): they keep the rules that a codec knows nothing of,
-/// such as which frame may come when, which ids are in flight, what an unread answer does to HAProxy from 3.1, and how a
-/// connection ends without a loss.
+/// [`Server`](crate::Server), and for HAProxy's role [`Client`](crate::Client): they keep the rules that a codec knows
+/// nothing of, such as which frame may come when, which ids are in flight, what an unread answer does to HAProxy from
+/// 3.1, and how a connection ends without a loss.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -44,8 +44,8 @@ pub struct SpopCodec {
 const DEFAULT_SIZE: u32 = 16_380;
 
 impl SpopCodec {
-    /// Takes and sends frames of up to `max_frame_size` bytes, the length prefix not counted; [`default`](Self::default): 16380, which
-    /// is HAProxy's.
+    /// Takes and sends frames of up to `max_frame_size` bytes, the length prefix not counted;
+    /// [`default`](Self::default): 16380, which is HAProxy's.
     pub const fn new(max_frame_size: u32) -> Self {
         Self { decoder: FrameDecoder::new(max_frame_size), max_sent: max_frame_size }
     }
@@ -57,8 +57,8 @@ impl SpopCodec {
         self
     }
 
-    /// The same with another limit on the frames that are sent: what the peer has said in its HELLO. A longer one is an error, and
-    /// nothing of it is sent.
+    /// The same with another limit on the frames that are sent: what the peer has said in its HELLO. A longer one is an
+    /// error, and nothing of it is sent.
     #[must_use]
     pub const fn max_sent(mut self, bytes: u32) -> Self {
         self.max_sent = bytes;

@@ -78,8 +78,8 @@ impl<'r> MessageRef<'r> {
     }
 }
 
-/// The router's state, or a part of it: see [`Router::with_state`](crate::Router::with_state). It is cloned for each message, so wrap
-/// what is big in an `Arc`.
+/// The router's state, or a part of it: see [`Router::with_state`](crate::Router::with_state). It is cloned for each
+/// message, so wrap what is big in an `Arc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State<T>(pub T);
 
@@ -145,8 +145,8 @@ impl<S, T: serde_core::de::DeserializeOwned> FromMessage<S> for Args<T> {
     }
 }
 
-/// The id of the engine whose connection it is: a UUID that is new at every reload of HAProxy. Up to HAProxy 3.0 each thread
-/// is an engine.
+/// The id of the engine whose connection it is: a UUID that is new at every reload of HAProxy. Up to HAProxy 3.0 each
+/// thread is an engine.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EngineId(Box<[u8]>);
 

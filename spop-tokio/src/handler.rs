@@ -102,7 +102,8 @@ pub trait Handler<M, S>: Sized {
     }
 }
 
-/// A plain function that can be the handler of a message on a thread of its own: see [`Route::blocking`](crate::Route::blocking).
+/// A plain function that can be the handler of a message on a thread of its own: see
+/// [`Route::blocking`](crate::Route::blocking).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a blocking handler",
     note = "want a function that is not async, whose parameters are `FromMessage` and whose result is `IntoActions`",

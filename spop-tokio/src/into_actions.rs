@@ -152,8 +152,8 @@ tuples! {
     A B C D E F G H;
 }
 
-/// A type that derives serde's `Serialize`, as a variable for each field: see [`Actions::set_fields`]. Needs the cargo feature
-/// `serde`.
+/// A type that derives serde's `Serialize`, as a variable for each field: see [`Actions::set_fields`]. Needs the cargo
+/// feature `serde`.
 ///
 /// ```
 /// use serde::Serialize;

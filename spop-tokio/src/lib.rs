@@ -7,10 +7,10 @@
 //!              ACK                  Actions        <-----------------------+
 //! ```
 //!
-//! - [`Server`] accepts connections, runs the requests of each at the same time, and answers them as they finish. A request
-//!   that fails, panics or takes too long is answered with a fallback, so HAProxy never waits in vain.
-//! - [`Router`] is your agent: a handler for each message name, which is a function; [`Service`] is what is behind it, for an agent
-//!   that wants all of a request, and [`service_fn`] makes one of a closure.
+//! - [`Server`] accepts connections, runs the requests of each at the same time, and answers them as they finish. A
+//!   request that fails, panics or takes too long is answered with a fallback, so HAProxy never waits in vain.
+//! - [`Router`] is your agent: a handler for each message name, which is a function; [`Service`] is what is behind it,
+//!   for an agent that wants all of a request, and [`service_fn`] makes one of a closure.
 //! - [`Var`] is a variable to set, [`Actions`] what a handler answers.
 //! - [`Client`] plays HAProxy; [`health_check`] is its `option spop-check`.
 //! - [`SpopCodec`] returns the bare frames, for tools.
@@ -40,8 +40,8 @@
 //! }
 //! ```
 //!
-//! What a handler can ask for is at [`FromMessage`], what it can return at [`IntoActions`], limits of one message at [`Route`], and
-//! how to test all that at the module `test` (feature `test-util`).
+//! What a handler can ask for is at [`FromMessage`], what it can return at [`IntoActions`], limits of one message at
+//! [`Route`], and how to test all that at the module `test` (feature `test-util`).
 //!
 //! # Features
 //!
@@ -50,8 +50,9 @@
 //! - `test-util`: `Request::builder` and `TestHaproxy`, for tests of agents without a HAProxy.
 //! - `tower`: services of tower's from ours, and ours from tower's.
 //! - `signal`: `shutdown_signal`, for a graceful end at SIGTERM.
-//! - `tracing` (default): log events, in a span for each connection and, at debug, one for each request around its handler, so
-//!   that your own events have them, too. Nothing prints what a client sent. Without it the crate says nothing.
+//! - `tracing` (default): log events, in a span for each connection and, at debug, one for each request around its
+//!   handler, so that your own events have them, too. Nothing prints what a client sent. Without it the crate says
+//!   nothing.
 //! - `metrics`: counters and histograms for the recorder of the `metrics` crate: the module `metrics` has their table.
 
 mod client;

@@ -20,8 +20,9 @@ use crate::{Actions, FailureKind, Handler, MessageFailure, Request, Service, Una
 
 /// A [`Service`] that has a handler for each message name.
 ///
-/// A handler is a function, plain or async, that names what it needs: its parameters are made from the message and the router's
-/// state ([`FromMessage`](crate::FromMessage)), and what it returns becomes actions ([`IntoActions`](crate::IntoActions)).
+/// A handler is a function, plain or async, that names what it needs: its parameters are made from the message and the
+/// router's state ([`FromMessage`](crate::FromMessage)), and what it returns becomes actions
+/// ([`IntoActions`](crate::IntoActions)).
 ///
 #[cfg_attr(feature = "serde", doc = "```")]
 #[cfg_attr(not(feature = "serde"), doc = "```ignore")]

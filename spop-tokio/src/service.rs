@@ -12,8 +12,8 @@ use crate::BoxError;
 
 /// Answers requests: what an agent is made of.
 ///
-/// Calls for one connection overlap, and are answered in the order in which they finish. A future is dropped when its time
-/// is over, its connection ends, or HAProxy gives the request up.
+/// Calls for one connection overlap, and are answered in the order in which they finish. A future is dropped when its
+/// time is over, its connection ends, or HAProxy gives the request up.
 ///
 /// For a closure see [`service_fn`].
 pub trait Service: Send + Sync + 'static {
@@ -24,14 +24,15 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one NOTIFY, all its messages.
     fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Self::Error>> + Send;
 
-    /// The messages it knows, as far as it says: a [`Router`](crate::Router) knows those it has handlers for; others none, unless they
-    /// implement this. They are told apart in [`spop_notifies_total`](crate::Server::message_labels), and what is said of them is
-    /// checked against HAProxy's configuration.
+    /// The messages it knows, as far as it says: a [`Router`](crate::Router) knows those it has handlers for; others
+    /// none, unless they implement this. They are told apart in [`spop_notifies_total`](crate::Server::message_labels),
+    /// and what is said of them is checked against HAProxy's configuration.
     fn messages(&self) -> Vec<MessageSpec> {
         Vec::new()
     }
 
-    /// The same with its type erased, for where services of several types meet: it costs an allocation for each request.
+    /// The same with its type erased, for where services of several types meet: it costs an allocation for each
+    /// request.
     fn boxed(self) -> BoxService
     where
         Self: Sized,
@@ -192,7 +193,8 @@ impl Request {
         self.time_limit = limit;
     }
 
-    /// How long the answer may take, from the call of the service on: [`Server::request_timeout`](crate::Server::request_timeout).
+    /// How long the answer may take, from the call of the service on:
+    /// [`Server::request_timeout`](crate::Server::request_timeout).
     pub fn time_limit(&self) -> Option<Duration> {
         self.time_limit
     }

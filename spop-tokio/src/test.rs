@@ -1,7 +1,7 @@
 //! Tests of agents without a HAProxy and without sockets: the cargo feature `test-util`.
 //!
-//! A handler is a function: call it. What has to be extracted from a message first comes from [`Request::builder`], and so does a
-//! request for a [`Service`] as a whole:
+//! A handler is a function: call it. What has to be extracted from a message first comes from [`Request::builder`], and
+//! so does a request for a [`Service`] as a whole:
 //!
 //! ```
 //! use std::net::Ipv4Addr;
@@ -159,8 +159,8 @@ impl RequestBuilder {
 /// # }
 /// ```
 ///
-/// Where the agent should do something and does not, an error says so after [`patience`](Self::patience). With tokio's paused time
-/// (its feature `test-util`) that takes no time.
+/// Where the agent should do something and does not, an error says so after [`patience`](Self::patience). With tokio's
+/// paused time (its feature `test-util`) that takes no time.
 #[derive(Debug)]
 pub struct TestHaproxy {
     io: DuplexStream,
@@ -215,8 +215,8 @@ impl TestHaproxy {
     /// Sends messages in one NOTIFY, and waits for the answer.
     ///
     /// # Errors
-    /// If no answer comes, or the messages cannot be sent: they are longer than a frame, or as many requests are in flight as
-    /// HAProxy allows, which is 20.
+    /// If no answer comes, or the messages cannot be sent: they are longer than a frame, or as many requests are in
+    /// flight as HAProxy allows, which is 20.
     pub async fn ask(&mut self, request: RequestBuilder) -> Result<Ack<Bytes>, Error> {
         let id = self.send(request).await?;
         self.answer(id).await
@@ -241,7 +241,8 @@ impl TestHaproxy {
         }
     }
 
-    /// Sends so many NOTIFYs at once that have the same messages, and waits for all answers; they are in the order of the requests.
+    /// Sends so many NOTIFYs at once that have the same messages, and waits for all answers; they are in the order of
+    /// the requests.
     ///
     /// # Errors
     /// As [`ask`](Self::ask): more than 20 are too many for one connection.
@@ -269,8 +270,8 @@ impl TestHaproxy {
         Ok(id)
     }
 
-    /// Sends the first `bytes` bytes of a NOTIFY and closes the connection. Returns how the server ended it: how many requests
-    /// were left without an answer, or what was wrong.
+    /// Sends the first `bytes` bytes of a NOTIFY and closes the connection. Returns how the server ended it: how many
+    /// requests were left without an answer, or what was wrong.
     ///
     /// # Errors
     /// The server's.
@@ -282,8 +283,8 @@ impl TestHaproxy {
         self.abort().await
     }
 
-    /// Closes the connection without a word, whatever is in flight. Returns how the server ended it: how many requests were
-    /// left without an answer.
+    /// Closes the connection without a word, whatever is in flight. Returns how the server ended it: how many requests
+    /// were left without an answer.
     ///
     /// # Errors
     /// The server's.

@@ -1,7 +1,7 @@
 //! Services of tower's: the cargo feature `tower`.
 //!
-//! [`FromTower`] makes a [`Service`] of a `tower::Service<Request>`, such as a stack of tower's layers, and [`ToTower`] one of tower's
-//! from a [`Service`], to be what such a stack is around:
+//! [`FromTower`] makes a [`Service`] of a `tower::Service<Request>`, such as a stack of tower's layers, and [`ToTower`]
+//! one of tower's from a [`Service`], to be what such a stack is around:
 //!
 //! ```
 //! use std::time::Duration;
@@ -21,9 +21,10 @@
 //! # };
 //! ```
 //!
-//! Without `load_shed` a request over the concurrency limit waits, for as long as [`Server::request_timeout`] lets it, and counts
-//! against [`Server::max_requests`]. tower's errors are failures of the kind `error`, whatever they mean; to say otherwise, map them
-//! to an [`Unanswered`](crate::Unanswered). What a [`Router`](crate::Router) says of the messages that it could answer gets through.
+//! Without `load_shed` a request over the concurrency limit waits, for as long as [`Server::request_timeout`] lets it,
+//! and counts against [`Server::max_requests`]. tower's errors are failures of the kind `error`, whatever they mean; to
+//! say otherwise, map them to an [`Unanswered`](crate::Unanswered). What a [`Router`](crate::Router) says of the
+//! messages that it could answer gets through.
 //!
 //! [`Server::request_timeout`]: crate::Server::request_timeout
 //! [`Server::max_requests`]: crate::Server::max_requests
@@ -52,7 +53,8 @@ impl<T> FromTower<T> {
         Self { service, messages: Vec::new() }
     }
 
-    /// Says which messages it knows, as [`Service::messages`] of what is inside does: it cannot be asked through tower's layers.
+    /// Says which messages it knows, as [`Service::messages`] of what is inside does: it cannot be asked through
+    /// tower's layers.
     #[must_use]
     pub fn with_messages(self, messages: Vec<MessageSpec>) -> Self {
         Self { messages, ..self }

@@ -4,13 +4,13 @@ use spop::Actions;
 
 use crate::{BoxError, FailureKind};
 
-/// Some messages of a request have no answer of their handlers: the error of a [`Router`](crate::Router), and of any [`Service`]
-/// that wants to say more of a failure than that it is an error.
+/// Some messages of a request have no answer of their handlers: the error of a [`Router`](crate::Router), and of any
+/// [`Service`] that wants to say more of a failure than that it is an error.
 ///
 /// The [`Server`](crate::Server) answers with the actions there are, and with the fallback of
-/// [`Server::on_failure`](crate::Server::on_failure) for the first failure that has no fallback of its own. It looks for this type
-/// in the error that the service returns, and in the [sources](std::error::Error::source) of that: middleware that wraps an error
-/// takes nothing away, one that turns it into text does.
+/// [`Server::on_failure`](crate::Server::on_failure) for the first failure that has no fallback of its own. It looks
+/// for this type in the error that the service returns, and in the [sources](std::error::Error::source) of that:
+/// middleware that wraps an error takes nothing away, one that turns it into text does.
 ///
 /// ```
 /// use spop_tokio::{Actions, FailureKind, MessageFailure, Request, Unanswered, service_fn};
@@ -107,7 +107,8 @@ impl From<MessageFailure> for Unanswered {
 }
 
 impl MessageFailure {
-    /// A failure of this kind: of the request as a whole, unless [`of_message`](Self::of_message) says of which message.
+    /// A failure of this kind: of the request as a whole, unless [`of_message`](Self::of_message) says of which
+    /// message.
     pub fn new(kind: FailureKind) -> Self {
         Self { kind, message: None, error: None, has_fallback: false }
     }
@@ -139,7 +140,8 @@ impl MessageFailure {
         self.error.as_deref()
     }
 
-    /// Whether the actions have a fallback for it already, so that [`Server::on_failure`](crate::Server::on_failure) is not asked.
+    /// Whether the actions have a fallback for it already, so that [`Server::on_failure`](crate::Server::on_failure) is
+    /// not asked.
     pub fn has_fallback(&self) -> bool {
         self.has_fallback
     }

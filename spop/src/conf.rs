@@ -26,9 +26,9 @@
 //! # Ok::<(), spop::conf::ConfError>(())
 //! ```
 //!
-//! A file has sections `spoe-agent`, `spoe-message` and `spoe-group`, each a list of lines, and `[scopes]`, which are called engines
-//! here: the `engine` of a `filter spoe` line takes the sections behind its name alone. What a line says is kept in words, whether
-//! it makes sense or not; comments and blank lines are not kept.
+//! A file has sections `spoe-agent`, `spoe-message` and `spoe-group`, each a list of lines, and `[scopes]`, which are
+//! called engines here: the `engine` of a `filter spoe` line takes the sections behind its name alone. What a line says
+//! is kept in words, whether it makes sense or not; comments and blank lines are not kept.
 
 mod lint;
 mod words;
@@ -242,7 +242,8 @@ impl Section {
         lines.flat_map(|line| line.words[1..].iter().map(String::as_str))
     }
 
-    /// The word behind the two words `keyword` and `name`, of the last line that starts with them: `timeout processing 1s`.
+    /// The word behind the two words `keyword` and `name`, of the last line that starts with them: `timeout processing
+    /// 1s`.
     pub fn value(&self, keyword: &str, name: &str) -> Option<&str> {
         let mut lines = self.lines.iter().rev();
         let line = lines.find(|line| matches!(&line.words[..], [a, b, ..] if a == keyword && b == name))?;

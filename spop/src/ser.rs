@@ -14,8 +14,8 @@ use crate::error::VarError;
 use crate::frame::{Actions, Scope};
 
 impl Actions {
-    /// Sets a variable for each field of a type of yours that derives serde's `Serialize`: a struct, or a map with text for keys.
-    /// Needs the cargo feature `serde`.
+    /// Sets a variable for each field of a type of yours that derives serde's `Serialize`: a struct, or a map with text
+    /// for keys. Needs the cargo feature `serde`.
     ///
     /// ```
     /// use serde::Serialize;
@@ -36,9 +36,9 @@ impl Actions {
     /// # Ok::<(), spop::FieldError>(())
     /// ```
     ///
-    /// A value may be all that [`ToTypedData`](crate::ToTypedData) is for, a `char`, or an enum without data, which is the text
-    /// of its variant. Four bytes in an array are an IPV4 and sixteen an IPV6, as serde makes no difference between them; wrap others
-    /// in a `Vec`, or with `serde_bytes`, for BINARY.
+    /// A value may be all that [`ToTypedData`](crate::ToTypedData) is for, a `char`, or an enum without data, which is
+    /// the text of its variant. Four bytes in an array are an IPV4 and sixteen an IPV6, as serde makes no difference
+    /// between them; wrap others in a `Vec`, or with `serde_bytes`, for BINARY.
     ///
     /// # Errors
     /// Names the field, and says why it cannot be a variable: HAProxy has no such name, or SPOP no such value.

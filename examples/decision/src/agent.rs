@@ -25,7 +25,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(50);
 const SAMPLES: [&str; 6] =
     ["req_method=method", "req_hdrs=req.hdrs", "req_path=path", "req_query=query", "src=src", "ssl=ssl_fc"];
 
-/// Decides. It never looks at the header that carries a decision to the output server: here, a client could still write it.
+/// Decides. It never looks at the header that carries a decision to the output server: here, a client could still write
+/// it.
 pub struct Agent {
     /// The rules, which may change.
     pub rules: Arc<Current>,

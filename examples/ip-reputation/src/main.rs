@@ -1,4 +1,5 @@
-//! Gives every client's address a random reputation: HAProxy's contrib agent, on `spop-tokio`, as a template for your own.
+//! Gives every client's address a random reputation: HAProxy's contrib agent, on `spop-tokio`, as a template for your
+//! own.
 
 mod config;
 mod metrics;

@@ -15,7 +15,8 @@ use crate::{Request, Unanswered};
 
 type Answered = Result<Actions, Unanswered>;
 
-/// Answers a request. One message whose handler is ready at once, which is what most requests are, needs no state but the request.
+/// Answers a request. One message whose handler is ready at once, which is what most requests are, needs no state but
+/// the request.
 pub(super) struct Answering<'r> {
     router: &'r Router,
     state: State<'r>,

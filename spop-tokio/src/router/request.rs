@@ -53,7 +53,8 @@ impl MessageRequest {
         self.message().nth(index)
     }
 
-    /// As [`Message::deserialize`]: the arguments as a type that derives serde's `Deserialize`. Needs the cargo feature `serde`.
+    /// As [`Message::deserialize`]: the arguments as a type that derives serde's `Deserialize`. Needs the cargo feature
+    /// `serde`.
     ///
     /// # Errors
     /// Names the argument and what is wrong with it, the first one found.

@@ -63,8 +63,9 @@ impl<S: 'static> Route<S> {
 
     /// A plain function that computes long or blocks: it runs on a thread of its own (tokio's blocking pool).
     ///
-    /// It cannot be stopped. Once its [`time_limit`](Self::time_limit) or the server's is over HAProxy has its fallback answer, and
-    /// the function goes on to its end, and counts against [`concurrency`](Self::concurrency) until then: set one.
+    /// It cannot be stopped. Once its [`time_limit`](Self::time_limit) or the server's is over HAProxy has its fallback
+    /// answer, and the function goes on to its end, and counts against [`concurrency`](Self::concurrency) until then:
+    /// set one.
     pub fn blocking<M>(handler: impl BlockingHandler<M, S>) -> Self {
         Self::erased(handler.erase_blocking())
     }
@@ -74,8 +75,9 @@ impl<S: 'static> Route<S> {
         Self { handler: call, arg_names, time_limit: None, concurrency: None, on_failure: None, about }
     }
 
-    /// How long the handler may take; default as long as [`Server::request_timeout`](crate::Server::request_timeout) lets it. Then
-    /// it is dropped, and the message fails with [`FailureKind::Timeout`]. A limit past that of the server has no effect.
+    /// How long the handler may take; default as long as [`Server::request_timeout`](crate::Server::request_timeout)
+    /// lets it. Then it is dropped, and the message fails with [`FailureKind::Timeout`]. A limit past that of the
+    /// server has no effect.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
@@ -83,16 +85,16 @@ impl<S: 'static> Route<S> {
     }
 
     /// How many calls may be in flight at a time, on all connections, at least 1; default no limit but
-    /// [`Server::max_requests`](crate::Server::max_requests). One more fails at once with [`FailureKind::Overload`]: a message that
-    /// is slow takes nothing from the others.
+    /// [`Server::max_requests`](crate::Server::max_requests). One more fails at once with [`FailureKind::Overload`]: a
+    /// message that is slow takes nothing from the others.
     #[must_use]
     pub fn concurrency(mut self, limit: usize) -> Self {
         self.concurrency = Some(Arc::new(Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS))));
         self
     }
 
-    /// What to answer if the message fails, in place of [`Server::on_failure`](crate::Server::on_failure); an error leaves it
-    /// to that. The failure is logged and counted all the same.
+    /// What to answer if the message fails, in place of [`Server::on_failure`](crate::Server::on_failure); an error
+    /// leaves it to that. The failure is logged and counted all the same.
     #[must_use]
     pub fn on_failure<F, R>(mut self, fallback: F) -> Self
     where
@@ -103,8 +105,8 @@ impl<S: 'static> Route<S> {
         self
     }
 
-    /// Says which variables the handler sets, so that [`Server::var_prefix`](crate::Server::var_prefix) can check them before the
-    /// server starts. Nothing holds the handler to it.
+    /// Says which variables the handler sets, so that [`Server::var_prefix`](crate::Server::var_prefix) can check them
+    /// before the server starts. Nothing holds the handler to it.
     #[must_use]
     pub fn sets(mut self, vars: impl IntoIterator<Item = Var>) -> Self {
         self.about.vars.extend(vars);
@@ -143,8 +145,8 @@ impl<S: 'static> Route<S> {
 }
 
 impl Route {
-    /// Calls the handler, and adds its actions to `done` if it answers at once. A panic is a failure as any other, so that it
-    /// costs the other messages nothing.
+    /// Calls the handler, and adds its actions to `done` if it answers at once. A panic is a failure as any other, so
+    /// that it costs the other messages nothing.
     #[inline]
     pub(super) fn start(
         &self,

@@ -11,8 +11,8 @@ use crate::service::MessageSpec;
 impl<S: Service> Server<S> {
     /// spoe.conf for this agent: an engine with the messages of the service, to be printed.
     ///
-    /// The messages have the arguments and events that their [`Route`](crate::Route)s say, or else the names that their `Args` have,
-    /// with the samples of these names where HAProxy has some. `timeout processing` is twice the
+    /// The messages have the arguments and events that their [`Route`](crate::Route)s say, or else the names that their
+    /// `Args` have, with the samples of these names where HAProxy has some. `timeout processing` is twice the
     /// [`request_timeout`](Self::request_timeout). Look it over: a sample or an event that only you know is a guess.
     ///
     /// ```
@@ -72,9 +72,9 @@ impl<S: Service> Server<S> {
         )
     }
 
-    /// What does not fit between this agent and `engine` of spoe.conf: messages that nobody handles or sends, arguments that a
-    /// handler reads and does not get or the other way round, another `var-prefix`, variables that are too long for it, and a
-    /// `timeout processing` that is over before [`request_timeout`](Self::request_timeout).
+    /// What does not fit between this agent and `engine` of spoe.conf: messages that nobody handles or sends, arguments
+    /// that a handler reads and does not get or the other way round, another `var-prefix`, variables that are too long
+    /// for it, and a `timeout processing` that is over before [`request_timeout`](Self::request_timeout).
     ///
     /// What does not fit in the file itself is [`Conf::lint`]'s.
     pub fn check_conf(&self, conf: &Conf, engine: &str) -> Vec<Finding> {

@@ -6,12 +6,12 @@ use super::Server;
 use crate::Service;
 
 impl<S: Service> Server<S> {
-    /// Says what HAProxy puts before the names of the agent's variables: the `option var-prefix` of the `spoe-agent` section, by
-    /// default the agent's name. Default: not known.
+    /// Says what HAProxy puts before the names of the agent's variables: the `option var-prefix` of the `spoe-agent`
+    /// section, by default the agent's name. Default: not known.
     ///
-    /// HAProxy drops a variable whose whole name, `scope.prefix.name`, has more than 63 bytes, without a word. With this the
-    /// variables that the service says it sets ([`Route::sets`](crate::Route::sets)) are checked now, and all others when they are:
-    /// a request with one that is too long fails.
+    /// HAProxy drops a variable whose whole name, `scope.prefix.name`, has more than 63 bytes, without a word. With
+    /// this the variables that the service says it sets ([`Route::sets`](crate::Route::sets)) are checked now, and all
+    /// others when they are: a request with one that is too long fails.
     ///
     /// ```
     /// use spop_tokio::{Route, Router, Server, Var};

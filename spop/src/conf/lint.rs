@@ -20,7 +20,8 @@ impl HaproxyVersion {
         Self { major, minor }
     }
 
-    /// Whether it has SPOP as a mode of its own, `mode spop`, and ignores what up to 3.0 was for its own connections to agents.
+    /// Whether it has SPOP as a mode of its own, `mode spop`, and ignores what up to 3.0 was for its own connections to
+    /// agents.
     pub const fn has_mode_spop(self) -> bool {
         self.major > 3 || (self.major == 3 && self.minor >= 1)
     }
@@ -129,8 +130,9 @@ const EVENTS: [&str; 8] = [
 ];
 
 impl Conf {
-    /// What does not fit, in the file itself and for this version of HAProxy: words that it does not know, what it ignores or warns
-    /// about, messages that are listed and not there, or there and not listed, and names it would drop.
+    /// What does not fit, in the file itself and for this version of HAProxy: words that it does not know, what it
+    /// ignores or warns about, messages that are listed and not there, or there and not listed, and names it would
+    /// drop.
     ///
     /// Nothing is said of samples and conditions: `haproxy -c` knows them.
     pub fn lint(&self, version: HaproxyVersion) -> Vec<Finding> {

@@ -4,7 +4,8 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The words of a line, without its comment; an error if a quote is left open. Environment variables are left as they stand.
+/// The words of a line, without its comment; an error if a quote is left open. Environment variables are left as they
+/// stand.
 pub(super) fn split(line: &str) -> Result<Vec<String>, ()> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
     let mut chars = line.chars();

@@ -5,8 +5,8 @@ use core::fmt;
 use serde_core::de::{self, Deserialize, Deserializer, Visitor};
 use serde_core::forward_to_deserialize_any;
 
-/// The names of the arguments that [`Message::deserialize`](crate::Message::deserialize) reads for a struct, in the order of its
-/// fields; `None` for a type that takes arguments by position, or any. Needs the cargo feature `serde`.
+/// The names of the arguments that [`Message::deserialize`](crate::Message::deserialize) reads for a struct, in the
+/// order of its fields; `None` for a type that takes arguments by position, or any. Needs the cargo feature `serde`.
 ///
 /// ```
 /// #[derive(serde::Deserialize)]

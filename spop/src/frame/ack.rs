@@ -2,9 +2,10 @@ use core::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use super::action::{NameRule, Sink};
+use super::action::Sink;
 use super::{
-    Action, Actions, Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId, OpenFrame, RawFrame, Scope, Var,
+    Action, Actions, Flags, FrameHeader, FrameType, LENGTH_PREFIX, NameRule, NotifyId, OpenFrame, RawFrame,
+    Scope, Var,
 };
 use crate::error::{DecodeError, EncodeError};
 use crate::typed_data::{ToTypedData, TypedData};
@@ -220,8 +221,8 @@ impl<'b> AckWriter<'b> {
     /// Adds all of `actions`, or none.
     ///
     /// # Errors
-    /// [`EncodeError::FrameTooBig`] if they do not fit; [`EncodeError::NameTooLong`] if a name is too long for the prefix of
-    /// [`agent::Config::var_prefix`](crate::agent::Config::var_prefix).
+    /// [`EncodeError::FrameTooBig`] if they do not fit; [`EncodeError::NameTooLong`] if a name is too long for the
+    /// prefix of [`agent::Config::var_prefix`](crate::agent::Config::var_prefix).
     #[inline(always)]
     pub fn append(&mut self, actions: &Actions) -> Result<&mut Self, EncodeError> {
         self.names.check_all(actions)?;

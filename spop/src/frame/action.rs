@@ -1,8 +1,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{AckActions, OpenFrame, Var};
-use crate::error::{EncodeError, VarError};
+use super::{AckActions, NameRule, OpenFrame, Var};
+use crate::error::VarError;
 use crate::typed_data::{Text, ToTypedData, TypedData};
 
 /// Where a variable lives: the `SCOPE` of an action (SPOE.txt 3.4).
@@ -135,8 +135,8 @@ impl Actions {
 
     /// Sets a variable. NULL, such as `None`, unsets it.
     ///
-    /// The name was checked when `var` was made. That it is not too long for HAProxy's `var-prefix` is checked where the actions
-    /// become an ACK, if the prefix is known there.
+    /// The name was checked when `var` was made. That it is not too long for HAProxy's `var-prefix` is checked where
+    /// the actions become an ACK, if the prefix is known there.
     #[inline]
     #[must_use]
     pub fn set(mut self, var: Var, value: impl ToTypedData) -> Self {
@@ -151,8 +151,8 @@ impl Actions {
         self
     }
 
-    /// Sets a variable whose name is not known at compile time: `var(<scope>.<var-prefix>.<name>)` in HAProxy's configuration.
-    /// NULL, such as `None`, unsets it.
+    /// Sets a variable whose name is not known at compile time: `var(<scope>.<var-prefix>.<name>)` in HAProxy's
+    /// configuration. NULL, such as `None`, unsets it.
     ///
     /// # Errors
     /// If HAProxy would drop the variable: because of a byte in its name, or of the name's length.
@@ -189,7 +189,13 @@ impl Actions {
     /// Names the first variable that is.
     pub fn check_prefix(&self, prefix: &str) -> Result<(), VarError> {
         let names = NameRule::new(prefix);
-        if usize::from(self.longest) <= names.max_len() { Ok(()) } else { names.find_too_long(self) }
+        if self.longest() <= names.max_len() { Ok(()) } else { names.find_too_long(self) }
+    }
+
+    /// The length of the longest `scope` and `name`.
+    #[inline(always)]
+    pub(super) fn longest(&self) -> usize {
+        self.longest.into()
     }
 
     #[inline]
@@ -277,82 +283,6 @@ impl fmt::Debug for Actions {
     }
 }
 
-/// What HAProxy takes as the name of a variable.
-///
-/// It keeps `scope.prefix.name` in 64 bytes with a NUL, and drops a variable that does not fit, or whose name has a
-/// byte other than letters, digits, `_` and `.`, without a word.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NameRule {
-    /// At most one more than can be.
-    prefix_len: u8,
-}
-
-impl NameRule {
-    const MAX_FULL_NAME: usize = 63;
-
-    /// A prefix has one byte at least.
-    pub(crate) const ANY_PREFIX: Self = Self { prefix_len: 1 };
-
-    pub(crate) const fn new(prefix: &str) -> Self {
-        let len = prefix.len();
-        Self { prefix_len: if len > Self::MAX_FULL_NAME { Self::MAX_FULL_NAME as u8 + 1 } else { len as u8 } }
-    }
-
-    /// The most that [`len_with_scope`] may be.
-    const fn max_len(self) -> usize {
-        (Self::MAX_FULL_NAME - "..".len()).saturating_sub(self.prefix_len as usize)
-    }
-
-    #[inline(always)]
-    pub(crate) fn put_set_var(
-        self,
-        out: &mut impl Sink,
-        scope: Scope,
-        name: &str,
-        value: TypedData<'_>,
-    ) -> Result<(), EncodeError> {
-        self.check(scope, name)?;
-        put_set_var(out, scope, name, &value);
-        Ok(())
-    }
-
-    pub(crate) fn put_unset_var(
-        self,
-        out: &mut impl Sink,
-        scope: Scope,
-        name: &str,
-    ) -> Result<(), EncodeError> {
-        self.check(scope, name)?;
-        put_unset_var(out, scope, name);
-        Ok(())
-    }
-
-    #[inline]
-    pub(crate) const fn check(self, scope: Scope, name: &str) -> Result<(), EncodeError> {
-        let scope_len = scope.keyword().len();
-        if scope_len + name.len() > self.max_len() {
-            let max = self.max_len().saturating_sub(scope_len);
-            return Err(EncodeError::NameTooLong { len: name.len(), max });
-        }
-        if is_name(name.as_bytes()) { Ok(()) } else { Err(name_byte(name)) }
-    }
-
-    /// Checks the names of `actions`, which were checked for a prefix that may be shorter.
-    #[inline(always)]
-    pub(crate) fn check_all(self, actions: &Actions) -> Result<(), EncodeError> {
-        if usize::from(actions.longest) <= self.max_len() { Ok(()) } else { Ok(self.find_too_long(actions)?) }
-    }
-
-    #[cold]
-    fn find_too_long(self, actions: &Actions) -> Result<(), VarError> {
-        actions.iter().try_for_each(|action| {
-            let (Action::SetVar { scope, name, .. } | Action::UnsetVar { scope, name }) = action;
-            let name = name.to_str().unwrap_or_default();
-            self.check(scope, name).map_err(|error| VarError::new(scope, name, error))
-        })
-    }
-}
-
 /// The length of `scope` and `name`, which was checked: one byte.
 #[inline]
 fn len_with_scope(scope: Scope, name: &str) -> u8 {
@@ -361,7 +291,7 @@ fn len_with_scope(scope: Scope, name: &str) -> u8 {
 
 /// Adds an action with a checked name.
 #[inline(always)]
-fn put_set_var(out: &mut impl Sink, scope: Scope, name: &str, value: &TypedData<'_>) {
+pub(super) fn put_set_var(out: &mut impl Sink, scope: Scope, name: &str, value: &TypedData<'_>) {
     out.put_head(&Head { start: [1, 3, scope as u8], name, value: Some(value) });
     let body = value.body();
     if !body.is_empty() {
@@ -370,57 +300,9 @@ fn put_set_var(out: &mut impl Sink, scope: Scope, name: &str, value: &TypedData<
 }
 
 /// Adds an action with a checked name.
-fn put_unset_var(out: &mut impl Sink, scope: Scope, name: &str) {
+pub(super) fn put_unset_var(out: &mut impl Sink, scope: Scope, name: &str) {
     out.put_head(&Head { start: [2, 2, scope as u8], name, value: None });
 }
-
-/// Four bytes at a time, without a branch for each.
-#[inline]
-const fn is_name(name: &[u8]) -> bool {
-    let (mut fours, rest) = name.as_chunks();
-    while let [[a, b, c, d], others @ ..] = fours {
-        if !(is_name_byte(*a) & is_name_byte(*b) & is_name_byte(*c) & is_name_byte(*d)) {
-            return false;
-        }
-        fours = others;
-    }
-    let mut rest = rest;
-    while let [byte, others @ ..] = rest {
-        if !is_name_byte(*byte) {
-            return false;
-        }
-        rest = others;
-    }
-    true
-}
-
-#[inline(always)]
-const fn is_name_byte(byte: u8) -> bool {
-    NAME_BYTES[byte as usize]
-}
-
-#[cold]
-const fn name_byte(name: &str) -> EncodeError {
-    let mut bytes = name.as_bytes();
-    while let [byte, rest @ ..] = bytes {
-        if !is_name_byte(*byte) {
-            return EncodeError::NameByte(*byte);
-        }
-        bytes = rest;
-    }
-    EncodeError::NameByte(0)
-}
-
-/// The bytes that a name may have.
-static NAME_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-        byte += 1;
-    }
-    table
-};
 
 /// All of an action but the body of a STRING or BINARY.
 pub(crate) struct Head<'a> {

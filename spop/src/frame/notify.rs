@@ -37,7 +37,8 @@ impl Notify<Bytes> {
     /// A NOTIFY of its own, for tests and for tools that send frames one by one; `build` writes its messages.
     ///
     /// # Errors
-    /// What `build` returns, or [`EncodeError::Payload`] if it wrote a [payload](NotifyWriter::payload) that is no messages.
+    /// What `build` returns, or [`EncodeError::Payload`] if it wrote a [payload](NotifyWriter::payload) that is no
+    /// messages.
     pub fn build(
         id: NotifyId,
         build: impl FnOnce(&mut NotifyWriter<'_>) -> Result<(), EncodeError>,
@@ -85,8 +86,8 @@ impl<B: AsRef<[u8]>> Notify<B> {
         self.messages().find(|message| message.name() == name)
     }
 
-    /// Where `message`, one of this NOTIFY's, stands: to find it again with [`message_at`](Self::message_at), without borrowing
-    /// from the NOTIFY meanwhile, and without a walk over the messages before it.
+    /// Where `message`, one of this NOTIFY's, stands: to find it again with [`message_at`](Self::message_at), without
+    /// borrowing from the NOTIFY meanwhile, and without a walk over the messages before it.
     #[inline]
     pub fn position(&self, message: &Message<'_>) -> MessagePosition {
         let args = self.raw.payload().len().saturating_sub(message.args.rest.len());
@@ -157,7 +158,8 @@ impl<'a> Iterator for Messages<'a> {
 impl ExactSizeIterator for Messages<'_> {}
 impl FusedIterator for Messages<'_> {}
 
-/// One message: what a `spoe-message` section of HAProxy's configuration describes. By default without name and arguments.
+/// One message: what a `spoe-message` section of HAProxy's configuration describes. By default without name and
+/// arguments.
 #[derive(Clone, Debug, Default)]
 pub struct Message<'a> {
     name: Text<'a>,
@@ -179,8 +181,8 @@ impl<'a> Message<'a> {
 
     /// The value of the first argument called `name` (`args name=src`).
     ///
-    /// A sample that found nothing, such as a header that the request does not have, arrives as NULL. An `Option` is `None` then,
-    /// and also if there is no such argument.
+    /// A sample that found nothing, such as a header that the request does not have, arrives as NULL. An `Option` is
+    /// `None` then, and also if there is no such argument.
     ///
     /// # Errors
     /// If there is no such argument and `T` is no `Option`, or if its value is not a `T`.

@@ -6,7 +6,8 @@ use crate::error::{EncodeError, VarError};
 /// A variable that an agent sets: its scope, and its name without scope and prefix. HAProxy's configuration reads it as
 /// `var(<scope>.<var-prefix>.<name>)`.
 ///
-/// Make it a `const`: its name is checked by the compiler then, and [`Actions::set`](crate::Actions::set) has no error to return.
+/// Make it a `const`: its name is checked by the compiler then, and [`Actions::set`](crate::Actions::set) has no error
+/// to return.
 ///
 /// ```
 /// use spop::{Actions, Var};
@@ -41,9 +42,9 @@ impl Var {
     /// A variable of scope `sess`: see [`Scope::Session`].
     ///
     /// # Panics
-    /// If HAProxy would drop the variable: `name` has a byte other than `A-Z a-z 0-9 _ .`, or is so long that `sess.p.name`, with
-    /// the shortest prefix there can be, has more than 63 bytes. In a `const` that is an error at compile time. For a name
-    /// that is not known by then see [`new`](Self::new).
+    /// If HAProxy would drop the variable: `name` has a byte other than `A-Z a-z 0-9 _ .`, or is so long that
+    /// `sess.p.name`, with the shortest prefix there can be, has more than 63 bytes. In a `const` that is an error at
+    /// compile time. For a name that is not known by then see [`new`](Self::new).
     pub const fn session(name: &'static str) -> Self {
         Self::checked(Scope::Session, name)
     }
