@@ -28,7 +28,7 @@ use crate::BoxError;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the answer of a handler",
-    note = "return `Actions`, `()`, `(Var, value)`, an `Option`, tuple, array or `Result` of those, or `Fields` of a struct"
+    note = "return `Actions`, `()`, `(Var, value)`, `Fields`, or an `Option`, tuple, array or `Result` of those"
 )]
 pub trait IntoActions {
     /// Makes actions of it.

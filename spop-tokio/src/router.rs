@@ -50,13 +50,13 @@ use crate::{Actions, FailureKind, Handler, MessageFailure, Request, Service, Una
 /// # Server::new(router);
 /// ```
 ///
-/// The messages of one NOTIFY (HAProxy sends all messages of an event together) are handled at the same time, and answered in one
-/// ACK, their actions in the messages' order. If some fail, by an error, a panic, a limit or the time, the actions of the others are
-/// kept, and the fallback actions of [`Server::on_failure`](crate::Server::on_failure) follow, once, for the first failure, unless the
-/// messages have fallbacks of their own: [`Route::on_failure`].
+/// The messages of one NOTIFY (HAProxy sends all messages of an event together) are handled at the same time, and
+/// answered in one ACK, their actions in the messages' order. If some fail, by an error, a panic, a limit or the time,
+/// the actions of the others are kept, and the fallback actions of [`Server::on_failure`](crate::Server::on_failure)
+/// follow, once, for the first failure, unless the messages have fallbacks of their own: [`Route::on_failure`].
 ///
-/// A message without a handler is ignored, and warned about once for each name, as a name in spoe.conf that the agent does not know is
-/// most often a mistake.
+/// A message without a handler is ignored, and warned about once for each name, as a name in spoe.conf that the agent
+/// does not know is most often a mistake.
 pub struct Router<S = ()> {
     routes: Vec<(Box<str>, Route<S>)>,
     fallback: Option<Route<S>>,
@@ -70,7 +70,8 @@ impl<S: 'static> Router<S> {
         Self { routes: Vec::new(), fallback: None, max_messages: 64, unknown: Unknown::default() }
     }
 
-    /// Has `handler`, a function or a [`Route`], answer the messages called `name`; the last one given for a name counts.
+    /// Has `handler`, a function or a [`Route`], answer the messages called `name`; the last one given for a name
+    /// counts.
     #[must_use]
     pub fn message<M>(mut self, name: &str, handler: impl Handler<M, S>) -> Self {
         self.routes.retain(|(known, _)| **known != *name);
@@ -78,7 +79,8 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// Has `handler`, a function or a [`Route`], answer the messages that no other handler is for. Without it they are ignored.
+    /// Has `handler`, a function or a [`Route`], answer the messages that no other handler is for. Without it they are
+    /// ignored.
     #[must_use]
     pub fn fallback<M>(mut self, handler: impl Handler<M, S>) -> Self {
         self.fallback = Some(handler.into_route());
@@ -87,16 +89,17 @@ impl<S: 'static> Router<S> {
 
     /// How many messages a NOTIFY may have; default 64. One with more fails as a whole, as [`FailureKind::TooBig`].
     ///
-    /// HAProxy sends at most as many as spoe.conf lists for one event or group. This bounds what a peer out to do harm can have
-    /// called, and kept in memory, with one NOTIFY: its shortest message has three bytes, and one that waits costs about 600 bytes
-    /// besides what its handler holds.
+    /// HAProxy sends at most as many as spoe.conf lists for one event or group. This bounds what a peer out to do harm
+    /// can have called, and kept in memory, with one NOTIFY: its shortest message has three bytes, and one that waits
+    /// costs about 600 bytes besides what its handler holds.
     #[must_use]
     pub fn max_messages(mut self, messages: usize) -> Self {
         self.max_messages = messages;
         self
     }
 
-    /// Gives the handlers their [`State`](crate::State): a clone for each message. A handler that takes none can still be added.
+    /// Gives the handlers their [`State`](crate::State): a clone for each message. A handler that takes none can still
+    /// be added.
     #[must_use]
     pub fn with_state(self, state: S) -> Router
     where
