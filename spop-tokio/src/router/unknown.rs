@@ -20,9 +20,10 @@ impl Unknown {
     /// Warns about the first message of this name.
     #[cold]
     pub(super) fn warn<'a>(&self, name: Text<'_>, known: impl Iterator<Item = &'a str>) {
-        let (name, shown) = (name.as_bytes(), Name(name.as_bytes()));
+        let name = name.as_bytes();
+        let (known_by, shown) = (&name[..name.len().min(MAX_LEN)], Name(name));
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = names.len() < MAX_NAMES && names.insert(name[..name.len().min(MAX_LEN)].into());
+        let is_new = names.len() < MAX_NAMES && !names.contains(known_by) && names.insert(known_by.into());
         drop(names);
         if is_new {
             let known = known.collect::<Vec<_>>().join(", ");
