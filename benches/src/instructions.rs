@@ -40,10 +40,19 @@ pub fn per_frame(programs: &Path, case: &Case, who: Who) -> Result<f64, Error> {
 }
 
 fn count(programs: &Path, case: &Case, who: Who, times: u64) -> Result<u64, Error> {
+    let program = programs.join("codec-instructions");
+    count_instructions(&program, &["run", case.group, &case.name, &who.to_string(), &times.to_string()])
+}
+
+/// Instructions of one run of a program.
+///
+/// # Errors
+/// If valgrind is not installed or fails.
+pub fn count_instructions(program: &Path, args: &[&str]) -> Result<u64, Error> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(programs.join("codec-instructions"))
-        .args(["run", case.group, &case.name, &who.to_string(), &times.to_string()])
+        .arg(program)
+        .args(args)
         .output()
         .map_err(|error| format!("valgrind: {error}; install it, it counts the instructions"))?;
     let log = String::from_utf8_lossy(&output.stderr);

@@ -10,6 +10,7 @@
 pub mod agents;
 pub mod cases;
 pub mod cli;
+pub mod front;
 pub mod http;
 pub mod instructions;
 pub mod limit;

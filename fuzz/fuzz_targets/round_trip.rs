@@ -100,7 +100,7 @@ fn notify(id: NotifyId, max: usize, messages: &Messages<'_>) {
             Err(error) => assert_eq!(error, EncodeError::FrameTooBig { max }),
         }
         for &(name, value) in args {
-            let result = writer.arg(name, value).map(|_| ());
+            let result = writer.arg(name, TypedData::from(value)).map(|_| ());
             match (written.last_mut(), result) {
                 (Some((_, args)), Ok(())) => args.push((name, value.into())),
                 (Some((_, args)), Err(EncodeError::TooManyArgs)) => assert_eq!(args.len(), 255),
@@ -133,11 +133,11 @@ fn ack(id: NotifyId, max: usize, variables: &Variables<'_>) {
         let (in_place, apart) = match value {
             Some(value) => (
                 writer.set_var(scope, name, value).map(|_| ()),
-                actions.clone().set_var(scope, name, value).map(|_| ()),
+                actions.clone().set_var(scope, name, value).map(|_| ()).map_err(EncodeError::from),
             ),
             None => (
                 writer.unset_var(scope, name).map(|_| ()),
-                actions.clone().unset_var(scope, name).map(|_| ()),
+                actions.clone().unset_var(scope, name).map(|_| ()).map_err(EncodeError::from),
             ),
         };
         let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));

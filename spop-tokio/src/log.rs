@@ -86,7 +86,9 @@ macro_rules! unused {
 pub(crate) use unused;
 pub(crate) use {debug, info, limited_warning, trace, warning};
 
-pub(crate) use self::spans::{Instrument, Limit, Span, connection_span, request_span, set_engine_id};
+pub(crate) use self::spans::{
+    Instrument, Limit, Span, connection_span, display, request_span, set_engine_id,
+};
 
 #[cfg_attr(not(feature = "tracing"), path = "log/no_spans.rs")]
 mod spans;

@@ -1,296 +1,159 @@
 //! Handlers by message name.
 
+mod answering;
+mod gather;
+mod request;
+mod route;
+mod unknown;
+
 use std::fmt;
-use std::future::{Future, ready};
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::future::Future;
 
-use futures_util::FutureExt;
-use futures_util::future::join_all;
-use spop::{Actions, Message};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
+use spop::Message;
 
-use crate::log::{Limit, Line, Name, debug, limited_warning};
-use crate::{BoxError, FailureKind, Request, Service};
+use self::answering::Answering;
+pub use self::request::MessageRequest;
+pub use self::route::Route;
+use self::unknown::Unknown;
+use crate::service::MessageSpec;
+use crate::{Actions, FailureKind, Handler, MessageFailure, Request, Service, Unanswered};
 
-type Answer = Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send>>;
-/// Gets the place that the call takes under a limit, and drops it when it is done.
-type Handler = Box<dyn Fn(MessageRequest, Option<Place>) -> Answer + Send + Sync>;
-type Place = OwnedSemaphorePermit;
-
-/// A [`Service`] that has a handler for each message name, so that slow ones and fast ones can live in one agent.
+/// A [`Service`] that has a handler for each message name.
 ///
-/// The messages of one NOTIFY (HAProxy sends all messages of an event together) are handled at the same time, and answered
-/// in one ACK, their actions in the messages' order. If some return an error, the actions of the others are kept, and the
-/// fallback actions of [`Server::on_failure`](crate::Server::on_failure) follow, once, for the first error. The same goes for
-/// panics and for what is over a limit; a handler that takes too long fails the whole request.
+/// A handler is a function, plain or async, that names what it needs: its parameters are made from the message and the
+/// router's state ([`FromMessage`](crate::FromMessage)), and what it returns becomes actions
+/// ([`IntoActions`](crate::IntoActions)).
 ///
-/// ```
+#[cfg_attr(feature = "serde", doc = "```")]
+#[cfg_attr(not(feature = "serde"), doc = "```ignore")]
 /// use std::net::IpAddr;
+/// use std::sync::Arc;
 ///
-/// use spop_tokio::{Actions, BoxError, MessageRequest, Router, Scope, Server};
+/// use serde::Deserialize;
+/// use spop_tokio::{Actions, Args, BoxError, Router, Server, State, Var};
 ///
-/// async fn check_client_ip(request: MessageRequest) -> Result<Actions, BoxError> {
-///     let ip: IpAddr = request.message().get("ip")?;
-///     let mut actions = Actions::new();
-///     actions.set_var(Scope::Session, "ip_score", if ip.is_loopback() { 100 } else { 50 })?;
-///     Ok(actions)
+/// const SCORE: Var = Var::session("ip_score");
+///
+/// #[derive(Deserialize)]
+/// struct Check {
+///     ip: Option<IpAddr>, // NULL for a client on a Unix socket
 /// }
 ///
-/// let router = Router::new()
-///     .message("check-client-ip", check_client_ip)
-///     // A scan of the body keeps a thread busy: at most two at a time, any more fail at once.
-///     .blocking("scan-body", 2, |request| {
-///         let body: &[u8] = request.message().get("body")?;
-///         let mut actions = Actions::new();
-///         actions.set_var(Scope::Transaction, "clean", !body.contains(&0))?;
-///         Ok(actions)
-///     });
+/// # struct Scores;
+/// # impl Scores { async fn of(&self, _: IpAddr) -> Result<u8, std::io::Error> { Ok(50) } }
+/// async fn check(State(scores): State<Arc<Scores>>, Args(check): Args<Check>) -> Result<Actions, std::io::Error> {
+///     let Some(ip) = check.ip else { return Ok(Actions::new()) };
+///     Ok(Actions::new().set(SCORE, scores.of(ip).await?))
+/// }
+///
+/// let router = Router::new().message("check-client-ip", check).with_state(Arc::new(Scores));
 /// # Server::new(router);
 /// ```
-#[derive(Default)]
-pub struct Router {
-    routes: Vec<Route>,
-    fallback: Option<Route>,
-    /// Failures that are not the first one of their request.
-    failed: Limit,
+///
+/// The messages of one NOTIFY (HAProxy sends all messages of an event together) are handled at the same time, and
+/// answered in one ACK, their actions in the messages' order. If some fail, by an error, a panic, a limit or the time,
+/// the actions of the others are kept, and the fallback actions of [`Server::on_failure`](crate::Server::on_failure)
+/// follow, once, for the first failure, unless the messages have fallbacks of their own: [`Route::on_failure`].
+///
+/// A message without a handler is ignored, and warned about once for each name, as a name in spoe.conf that the agent
+/// does not know is most often a mistake.
+pub struct Router<S = ()> {
+    routes: Vec<(Box<str>, Route<S>)>,
+    fallback: Option<Route<S>>,
+    max_messages: usize,
+    unknown: Unknown,
 }
 
-struct Route {
-    name: Box<str>,
-    handler: Handler,
-    limit: Option<Arc<Semaphore>>,
+impl<S: 'static> Router<S> {
+    /// A router without handlers: it ignores every message.
+    pub fn new() -> Self {
+        Self { routes: Vec::new(), fallback: None, max_messages: 64, unknown: Unknown::default() }
+    }
+
+    /// Has `handler`, a function or a [`Route`], answer the messages called `name`; the last one given for a name
+    /// counts.
+    #[must_use]
+    pub fn message<M>(mut self, name: &str, handler: impl Handler<M, S>) -> Self {
+        self.routes.retain(|(known, _)| **known != *name);
+        self.routes.push((name.into(), handler.into_route()));
+        self
+    }
+
+    /// Has `handler`, a function or a [`Route`], answer the messages that no other handler is for. Without it they are
+    /// ignored.
+    #[must_use]
+    pub fn fallback<M>(mut self, handler: impl Handler<M, S>) -> Self {
+        self.fallback = Some(handler.into_route());
+        self
+    }
+
+    /// How many messages a NOTIFY may have; default 64. One with more fails as a whole, as [`FailureKind::TooBig`].
+    ///
+    /// HAProxy sends at most as many as spoe.conf lists for one event or group. This bounds what a peer out to do harm
+    /// can have called, and kept in memory, with one NOTIFY: its shortest message has three bytes, and one that waits
+    /// costs about 600 bytes besides what its handler holds.
+    #[must_use]
+    pub fn max_messages(mut self, messages: usize) -> Self {
+        self.max_messages = messages;
+        self
+    }
+
+    /// Gives the handlers their [`State`](crate::State): a clone for each message. A handler that takes none can still
+    /// be added.
+    #[must_use]
+    pub fn with_state(self, state: S) -> Router
+    where
+        S: Clone + Send + Sync,
+    {
+        let Self { routes, fallback, max_messages, unknown } = self;
+        let with_state = |route: Route<S>| route.with_state(state.clone());
+        let routes = routes.into_iter().map(|(name, route)| (name, with_state(route))).collect();
+        Router { routes, fallback: fallback.map(with_state), max_messages, unknown }
+    }
 }
 
 impl Router {
-    /// A router without handlers: it passes over every message.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Has `handler` answer the messages called `name`; the last one given for a name counts.
-    #[must_use]
-    pub fn message<F, Fut>(self, name: &str, handler: F) -> Self
-    where
-        F: Fn(MessageRequest) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Actions, BoxError>> + Send + 'static,
-    {
-        self.route(Route::new(name, None, waiting(handler)))
-    }
-
-    /// As [`message`](Self::message), with at most `limit` calls at a time, at least 1. One more fails at once with
-    /// [`FailureKind::Overload`](crate::FailureKind::Overload): a message that is slow takes nothing from the others.
-    #[must_use]
-    pub fn message_limited<F, Fut>(self, name: &str, limit: usize, handler: F) -> Self
-    where
-        F: Fn(MessageRequest) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Actions, BoxError>> + Send + 'static,
-    {
-        self.route(Route::new(name, Some(limit), waiting(handler)))
-    }
-
-    /// As [`message_limited`](Self::message_limited), for a handler that computes long or blocks: it runs on a thread of its
-    /// own (tokio's blocking pool). It cannot be stopped: after `request_timeout` HAProxy has its fallback answer, and the
-    /// handler goes on to its end, and counts against `limit` until then.
-    #[must_use]
-    pub fn blocking<F>(self, name: &str, limit: usize, handler: F) -> Self
-    where
-        F: Fn(MessageRequest) -> Result<Actions, BoxError> + Send + Sync + 'static,
-    {
-        self.route(Route::new(name, Some(limit), blocking(handler)))
-    }
-
-    /// Has `handler` answer the messages that no other handler is for. Without it they are passed over: no action, and a log
-    /// event at debug.
-    #[must_use]
-    pub fn fallback<F, Fut>(mut self, handler: F) -> Self
-    where
-        F: Fn(MessageRequest) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Actions, BoxError>> + Send + 'static,
-    {
-        self.fallback = Some(Route::new("(any other)", None, waiting(handler)));
-        self
-    }
-
-    fn route(mut self, route: Route) -> Self {
-        self.routes.retain(|known| known.name != route.name);
-        self.routes.push(route);
-        self
-    }
-
     /// Who answers the message, if anybody does.
+    #[inline]
     fn route_for(&self, message: &Message<'_>) -> Option<&Route> {
-        let known = self.routes.iter().find(|route| message.name() == *route.name);
-        let route = known.or(self.fallback.as_ref());
+        let known = self.routes.iter().find(|(name, _)| message.name() == **name);
+        let route = known.map(|(_, route)| route).or(self.fallback.as_ref());
         if route.is_none() {
-            debug!(name = %Name(message.name().as_bytes()), "message without a handler");
+            self.unknown.warn(message.name(), self.routes.iter().map(|(name, _)| &**name));
         }
         route
     }
-}
 
-impl Route {
-    fn new(name: &str, limit: Option<usize>, handler: Handler) -> Self {
-        let places = |limit: usize| Arc::new(Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { name: name.into(), handler, limit: limit.map(places) }
+    /// A NOTIFY of no HAProxy's.
+    #[cold]
+    fn too_many(&self, messages: usize) -> Unanswered {
+        let error =
+            format!("NOTIFY of {messages} messages, at most {} (Router::max_messages)", self.max_messages);
+        MessageFailure::new(FailureKind::TooBig).with_error(error).into()
     }
-
-    /// The answer to the message at `index`. A panic is an error as any other, so that it costs the other messages nothing.
-    async fn answer(&self, request: &Request, index: usize) -> Result<Actions, BoxError> {
-        let request = MessageRequest { request: request.clone(), index };
-        let call = async { self.call(request).await };
-        let unwound = |_| Err(Unanswered::error(FailureKind::Panic, &self.name));
-        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(unwound)
-    }
-
-    fn call(&self, request: MessageRequest) -> Answer {
-        let Some(limit) = &self.limit else { return (self.handler)(request, None) };
-        match Arc::clone(limit).try_acquire_owned() {
-            Ok(place) => (self.handler)(request, Some(place)),
-            Err(_) => Box::pin(ready(Err(Unanswered::error(FailureKind::Overload, &self.name)))),
-        }
-    }
-}
-
-/// A handler that is a future. Its place is free once it is done, or dropped.
-fn waiting<F, Fut>(handler: F) -> Handler
-where
-    F: Fn(MessageRequest) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Actions, BoxError>> + Send + 'static,
-{
-    Box::new(move |request, place| {
-        let answer = handler(request);
-        Box::pin(async move {
-            let answer = answer.await;
-            drop(place);
-            answer
-        })
-    })
-}
-
-/// A handler that needs a thread. Its place is free once the thread is, whether somebody still waits or not.
-fn blocking<F>(handler: F) -> Handler
-where
-    F: Fn(MessageRequest) -> Result<Actions, BoxError> + Send + Sync + 'static,
-{
-    let handler = Arc::new(handler);
-    Box::new(move |request, place| {
-        let handler = Arc::clone(&handler);
-        let work = move || {
-            let answer = handler(request);
-            drop(place);
-            answer
-        };
-        Box::pin(async move {
-            match spawn_blocking(work).await {
-                Ok(answer) => answer,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(error) => Err(error.into()),
-            }
-        })
-    })
 }
 
 impl Service for Router {
-    type Error = BoxError;
+    type Error = Unanswered;
 
-    async fn call(&self, request: Request) -> Result<Actions, BoxError> {
-        let messages = request.messages().enumerate();
-        let routes = messages.filter_map(|(index, message)| Some((index, self.route_for(&message)?)));
-        let answers = routes.map(|(index, route)| route.answer(&request, index));
-        let (mut done, mut failed) = (Actions::new(), None);
-        for answer in join_all(answers).await {
-            match answer {
-                Ok(actions) => {
-                    done.append(&actions);
-                }
-                Err(error) if failed.is_none() => failed = Some(error),
-                Err(error) => {
-                    limited_warning!(self.failed, error = %Line(error), "another message of the request failed");
-                }
-            }
-        }
-        match failed {
-            None => Ok(done),
-            Some(error) => Err(Partial { done, error }.into()),
-        }
+    fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Unanswered>> + Send {
+        Answering::new(self, request)
     }
 
-    #[cfg(feature = "metrics")]
-    fn message_names(&self) -> Vec<&str> {
-        self.routes.iter().map(|route| &*route.name).collect()
+    fn messages(&self) -> Vec<MessageSpec> {
+        let spec = |(name, route): &(Box<str>, Route)| route.spec(name);
+        self.routes.iter().map(spec).collect()
     }
 }
 
-impl fmt::Debug for Router {
+impl<S: 'static> Default for Router<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.routes.iter().map(|route| &route.name);
-        f.debug_list().entries(names).finish()
-    }
-}
-
-/// One message of a [`Request`]: what a handler of a [`Router`] gets.
-#[derive(Debug)]
-pub struct MessageRequest {
-    request: Request,
-    index: usize,
-}
-
-impl MessageRequest {
-    /// The message.
-    pub fn message(&self) -> Message<'_> {
-        // It is there: the index was taken from this request.
-        self.request.messages().nth(self.index).unwrap_or_default()
-    }
-
-    /// The whole request, with the other messages and the connection.
-    pub fn request(&self) -> &Request {
-        &self.request
-    }
-}
-
-/// A message that has no answer of its handler.
-#[derive(Debug)]
-pub(crate) struct Unanswered {
-    pub(crate) kind: FailureKind,
-    message: Box<str>,
-}
-
-impl Unanswered {
-    fn error(kind: FailureKind, message: &str) -> BoxError {
-        Self { kind, message: message.into() }.into()
-    }
-}
-
-impl fmt::Display for Unanswered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            FailureKind::Overload => write!(f, "too many requests at work for message {}", self.message),
-            _ => write!(f, "the handler of message {} panicked", self.message),
-        }
-    }
-}
-
-impl std::error::Error for Unanswered {}
-
-/// Some messages of a request failed; the answers of the others are kept.
-#[derive(Debug)]
-pub(crate) struct Partial {
-    pub(crate) done: Actions,
-    pub(crate) error: BoxError,
-}
-
-impl fmt::Display for Partial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-/// Stands for the error it holds, so it has the same source.
-impl std::error::Error for Partial {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
+        f.debug_map().entries(self.routes.iter().map(|(name, route)| (name, route))).finish()
     }
 }

@@ -1,17 +1,19 @@
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, ops};
 
 use bytes::Bytes;
-use spop::{Actions, Negotiated, Notify};
+use spop::{Actions, Negotiated, Notify, Var};
 
 use crate::BoxError;
 
 /// Answers requests: what an agent is made of.
 ///
-/// Calls for one connection overlap, and are answered in the order in which they finish. A future is dropped when its time
-/// is over, its connection ends, or HAProxy gives the request up.
+/// Calls for one connection overlap, and are answered in the order in which they finish. A future is dropped when its
+/// time is over, its connection ends, or HAProxy gives the request up.
 ///
 /// For a closure see [`service_fn`].
 pub trait Service: Send + Sync + 'static {
@@ -22,12 +24,94 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one NOTIFY, all its messages.
     fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Self::Error>> + Send;
 
-    /// The message names it knows, for [`spop_notifies_total`](crate::metrics::NOTIFIES); a [`Router`](crate::Router) gives those it
-    /// has handlers for, and others none unless they implement it. See also
-    /// [`Server::message_labels`](crate::Server::message_labels).
-    #[cfg(feature = "metrics")]
-    fn message_names(&self) -> Vec<&str> {
+    /// The messages it knows, as far as it says: a [`Router`](crate::Router) knows those it has handlers for; others
+    /// none, unless they implement this. They are told apart in [`spop_notifies_total`](crate::Server::message_labels),
+    /// and what is said of them is checked against HAProxy's configuration.
+    fn messages(&self) -> Vec<MessageSpec> {
         Vec::new()
+    }
+
+    /// The same with its type erased, for where services of several types meet: it costs an allocation for each
+    /// request.
+    fn boxed(self) -> BoxService
+    where
+        Self: Sized,
+    {
+        BoxService(Box::new(self))
+    }
+}
+
+/// A [`Service`] whose type is erased: see [`Service::boxed`].
+///
+/// ```
+/// use spop_tokio::{Actions, BoxService, Request, Router, Service, service_fn};
+///
+/// let services: [BoxService; 2] = [
+///     Router::new().message("check", || ()).boxed(),
+///     service_fn(|_: Request| async { Ok::<_, std::io::Error>(Actions::new()) }).boxed(),
+/// ];
+/// # services.map(spop_tokio::Server::new);
+/// ```
+pub struct BoxService(Box<dyn Erased>);
+
+/// A service, as an object.
+trait Erased: Send + Sync {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send + '_>>;
+
+    fn messages(&self) -> Vec<MessageSpec>;
+}
+
+impl<S: Service> Erased for S {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Result<Actions, BoxError>> + Send + '_>> {
+        Box::pin(async move { Service::call(self, request).await.map_err(Into::into) })
+    }
+
+    fn messages(&self) -> Vec<MessageSpec> {
+        Service::messages(self)
+    }
+}
+
+impl Service for BoxService {
+    type Error = BoxError;
+
+    fn call(&self, request: Request) -> impl Future<Output = Result<Actions, BoxError>> + Send {
+        self.0.call(request)
+    }
+
+    fn messages(&self) -> Vec<MessageSpec> {
+        self.0.messages()
+    }
+}
+
+impl fmt::Debug for BoxService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxService").finish_non_exhaustive()
+    }
+}
+
+/// A message that a [`Service`] answers, from the service's side.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageSpec {
+    /// Its name: that of the `spoe-message` section.
+    pub name: String,
+    /// The names of the arguments that its handler reads; `None` if that is not known.
+    pub args: Option<&'static [&'static str]>,
+    /// The variables that its handler sets, as far as it says.
+    pub vars: Vec<Var>,
+    /// What spoe.conf should have behind `args`: samples such as `ip=src`.
+    pub samples: Vec<String>,
+    /// When HAProxy should send it: an event of spoe.conf such as `on-client-session`.
+    pub event: Option<String>,
+    /// Whether its handler never waits: it is a plain function that answers on the thread that asks.
+    pub at_once: bool,
+}
+
+impl MessageSpec {
+    /// A message of which only its name is known.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { name, args: None, vars: Vec::new(), samples: Vec::new(), event: None, at_once: false }
     }
 }
 
@@ -85,9 +169,8 @@ impl<S: Service> Service for Arc<S> {
         S::call(self, request)
     }
 
-    #[cfg(feature = "metrics")]
-    fn message_names(&self) -> Vec<&str> {
-        S::message_names(self)
+    fn messages(&self) -> Vec<MessageSpec> {
+        S::messages(self)
     }
 }
 
@@ -98,11 +181,22 @@ impl<S: Service> Service for Arc<S> {
 pub struct Request {
     notify: Notify<Bytes>,
     connection: Arc<ConnectionInfo>,
+    time_limit: Option<Duration>,
 }
 
 impl Request {
     pub(crate) fn new(notify: Notify<Bytes>, connection: Arc<ConnectionInfo>) -> Self {
-        Self { notify, connection }
+        Self { notify, connection, time_limit: None }
+    }
+
+    pub(crate) fn set_time_limit(&mut self, limit: Option<Duration>) {
+        self.time_limit = limit;
+    }
+
+    /// How long the answer may take, from the call of the service on:
+    /// [`Server::request_timeout`](crate::Server::request_timeout).
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.time_limit
     }
 
     /// The connection it came on.

@@ -6,10 +6,10 @@ use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use spop_tokio::spop::haproxy::{Config, Engine};
 use spop_tokio::spop::{
-    AckWriter, AgentHello, Capabilities, Disconnect, Frame, FrameDecoder, Notify, NotifyId, NotifyWriter,
-    Scope, Status, Version,
+    Ack, AckWriter, AgentHello, Capabilities, Disconnect, Frame, FrameDecoder, Notify, NotifyId,
+    NotifyWriter, Scope, Status, Version,
 };
-use spop_tokio::{Error, SpopCodec};
+use spop_tokio::{Actions, Error, SpopCodec, Var};
 use support::haproxy::hello;
 use support::{MAX_FRAME, frame, frames, soon};
 use tokio::io::AsyncWriteExt;
@@ -136,4 +136,30 @@ fn a_borrowed_frame_can_be_encoded() {
     SpopCodec::new(MAX_FRAME).encode(Frame::Notify(notify), &mut out).unwrap();
     assert_eq!(out, wire);
     assert!(FrameDecoder::new(MAX_FRAME).decode(&mut out).unwrap().is_some());
+}
+
+#[test]
+fn a_frame_that_is_longer_than_the_peer_takes_is_not_sent() {
+    let mut codec = SpopCodec::new(MAX_FRAME).max_sent(20);
+    let ack = |len| Frame::Ack(Ack::new(ID, &Actions::new().set(Var::session("a"), "x".repeat(len))));
+    let mut out = BytesMut::from(&b"before"[..]);
+    let error = codec.encode(ack(10), &mut out).unwrap_err();
+    assert!(error.is_encode() && out == b"before"[..], "{error}");
+    codec.encode(ack(5), &mut out).unwrap();
+    assert_eq!(out.len(), b"before".len() + 4 + 19);
+}
+
+#[test]
+fn a_frame_that_is_longer_than_is_taken_is_an_error_before_it_is_there() {
+    let mut codec = SpopCodec::default().max_received(20);
+    let error = codec.decode(&mut BytesMut::from(&b"\0\0\0\x15"[..])).unwrap_err();
+    assert_eq!(error.status(), Some(Status::TOO_BIG));
+}
+
+#[test]
+fn a_notify_of_ones_own_has_what_was_written_or_an_error() {
+    let notify = Notify::build(ID, |notify| notify.message("m")?.arg("n", 7).map(drop)).unwrap();
+    assert_eq!(notify.to_string(), "1/1 m n=7");
+    let error = Notify::build(ID, |notify| notify.payload(b"\x05m").map(drop)).unwrap_err();
+    assert!(error.to_string().starts_with("payload cannot be read: "), "{error}");
 }

@@ -11,7 +11,9 @@ use std::{fs, io, mem};
 
 use spop_tokio::spop::Status;
 use spop_tokio::spop::haproxy::{Config, Engine};
-use spop_tokio::{Actions, BoxError, Request, Router, Scope, Server, Service, service_fn};
+use spop_tokio::{
+    Actions, BoxError, MessageRequest, Request, Router, Scope, Server, Service, Var, service_fn,
+};
 use support::haproxy::hello;
 use support::{Haproxy, Running, echo, ended, frame, serve, serve_one_more, soon, tables};
 use tokio::io::DuplexStream;
@@ -215,6 +217,79 @@ async fn an_error_with_a_hostile_peers_names_is_one_line_of_a_bound_length() {
     let lines = log.take();
     let [line] = &lines[..] else { panic!("{} lines", lines.len()) };
     assert!(line.contains("error=message a\\nWARN xxx") && line.len() < 1_300, "{line}");
+}
+
+#[tokio::test]
+async fn a_failed_request_is_logged_with_the_name_of_its_message() {
+    let (log, _guard) = Log::capture(Level::INFO);
+    let router =
+        Router::new().message("check-client-ip", || Err::<(), _>("database down")).message("log", || ());
+    let (mut haproxy, _serving) = connected(Server::new(router)).await;
+    haproxy.ask_together(&["log", "check-client-ip"]).await;
+    haproxy.ack().await;
+    let lines = log.take();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.contains(" kind=error name=check-client-ip error=database down"), "{line}");
+}
+
+#[tokio::test]
+async fn every_message_that_fails_is_logged_with_its_name() {
+    let (log, _guard) = Log::capture(Level::INFO);
+    let fail = |request: MessageRequest| Err::<(), _>(format!("no {}", request.name()));
+    let (mut haproxy, _serving) = connected(Server::new(Router::new().fallback(fail))).await;
+    haproxy.ask_together(&["a", "b"]).await;
+    haproxy.ack().await;
+    let lines = log.take();
+    let [first, second] = &lines[..] else { panic!("{lines:?}") };
+    assert!(first.contains("request failed") && first.contains(" name=a error=no a"), "{first}");
+    let also = "another message of the request failed";
+    assert!(second.contains(also) && second.contains(" error=message b: no b"), "{second}");
+}
+
+#[tokio::test]
+async fn a_message_without_a_handler_is_warned_of_once_with_those_that_have_one() {
+    let (log, _guard) = Log::capture(Level::DEBUG);
+    let router = Router::new().message("check-request", || ()).message("check-response", || ());
+    let (mut haproxy, _serving) = connected(Server::new(router)).await;
+    for name in ["check-respons", "check-respons", "other", "check-response"] {
+        haproxy.ask(name).await;
+        haproxy.ack().await;
+    }
+    let lines = log.take();
+    let warned: Vec<_> = lines.iter().filter(|line| line.contains("WARN")).collect();
+    let [first, second] = &warned[..] else { panic!("{warned:?}") };
+    let handlers = "handlers=check-request, check-response";
+    assert!(first.contains("message without a handler is ignored name=check-respons "), "{first}");
+    assert!(
+        first.contains(handlers) && second.contains(" name=other ") && second.contains(handlers),
+        "{second}"
+    );
+    assert_eq!(levels(&lines, "message without a handler"), [("DEBUG".into(), 1), ("WARN".into(), 2)].into());
+}
+
+#[tokio::test]
+async fn a_peer_with_no_end_of_names_is_not_warned_of_without_end() {
+    let (log, _guard) = Log::capture(Level::INFO);
+    let (mut haproxy, _serving) = connected(Server::new(Router::new())).await;
+    for name in 0..100 {
+        haproxy.ask(&format!("m{name}")).await;
+        haproxy.ack().await;
+    }
+    assert_eq!(log.take().len(), 16);
+}
+
+#[tokio::test]
+async fn a_variable_that_is_too_long_for_its_prefix_is_logged_with_its_name() {
+    const LONG: Var = Var::session("a_name_of_quite_some_bytes");
+    let (log, _guard) = Log::capture(Level::INFO);
+    let server = Server::new(Router::new().message("m", || (LONG, 1))).var_prefix(&"p".repeat(40)).unwrap();
+    let (mut haproxy, _serving) = connected(server).await;
+    haproxy.ask("m").await;
+    assert_eq!(support::failure_of(&haproxy.ack().await), "error");
+    let lines = log.take();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let want = "kind=error error=variable sess.a_name_of_quite_some_bytes: variable name of 26 bytes, at most 17 here";
+    assert!(line.contains(want), "{line}");
 }
 
 /// The levels of the lines with `words`.

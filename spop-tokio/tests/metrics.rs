@@ -126,7 +126,7 @@ fn health_checks_are_counted_by_what_they_were_told_and_are_no_disconnects() {
 #[test]
 fn notifies_are_counted_by_the_names_that_are_known_and_no_others() {
     Figures::record(async |figures| {
-        let router = Router::new().message("a", async |_| Ok(Actions::new()));
+        let router = Router::new().message("a", || ());
         let server = Server::new(Arc::new(router)).message_labels(["b"]);
         let (mut haproxy, _serving) = connected(server).await;
         for name in ["a", "b", "c", "d", "a"] {

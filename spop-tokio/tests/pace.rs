@@ -21,7 +21,7 @@ const BUFFER: usize = MAX_FRAME as usize + 4;
 
 fn answer(length: usize) -> Actions {
     let mut actions = Actions::new();
-    actions.set_var(Scope::Transaction, "long", &"x".repeat(length)).unwrap();
+    actions.set_var(Scope::Transaction, "long", "x".repeat(length)).unwrap();
     actions
 }
 

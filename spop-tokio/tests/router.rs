@@ -4,16 +4,19 @@ mod support;
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use spop_tokio::spop::Ack;
-use spop_tokio::{Actions, BoxError, Failure, FailureKind, MessageRequest, Router, Scope, Server};
-use support::{
-    Haproxy, Held, MAX_FRAME, PATIENCE, answer, echo, failure_of, held, name_of, serve, serve_one_more, soon,
-    variables,
+use bytes::{Bytes, BytesMut};
+use spop_tokio::spop::{Ack, FrameDecoder};
+use spop_tokio::{
+    Actions, BoxError, Failure, FailureKind, MessageFailure, MessageRef, MessageRequest, Request, Route,
+    Router, Server, Service, State, Unanswered, Var, service_fn,
 };
-use tokio::io::DuplexStream;
+use support::{
+    Haproxy, Held, MAX_FRAME, PATIENCE, answer, echo, failure_of, frame, held, name_of, serve,
+    serve_one_more, soon, variables,
+};
+use tokio::io::{AsyncReadExt, DuplexStream};
 
 /// A handler that answers with `text`.
 fn say(text: &'static str) -> impl Fn(MessageRequest) -> std::future::Ready<Result<Actions, BoxError>> {
@@ -81,7 +84,7 @@ async fn a_message_without_a_handler_is_passed_over() {
 
 #[tokio::test]
 async fn the_fallback_answers_messages_that_no_other_handler_is_for() {
-    let fallback = |request: MessageRequest| async move { Ok(answer(&request.message().name().to_string())) };
+    let fallback = |request: MessageRequest| async move { answer(&request.message().name().to_string()) };
     let mut haproxy = haproxy(Router::new().message("known", say("by known")).fallback(fallback)).await;
     haproxy.ask_together(&["other", "known", "another"]).await;
     assert_eq!(texts(&haproxy.ack().await), ["txn.name=other", "txn.name=by known", "txn.name=another"]);
@@ -91,7 +94,7 @@ async fn the_fallback_answers_messages_that_no_other_handler_is_for() {
 async fn a_handler_gets_its_message_and_the_request_with_the_others() {
     let look = |request: MessageRequest| async move {
         let all: Vec<_> = request.request().messages().map(|message| message.name().to_string()).collect();
-        Ok(answer(&format!("{} of {}", request.message().name(), all.join(" "))))
+        answer(&format!("{} of {}", request.message().name(), all.join(" ")))
     };
     let mut haproxy = haproxy(Router::new().fallback(look)).await;
     haproxy.ask_together(&["a", "b"]).await;
@@ -134,14 +137,17 @@ async fn if_several_messages_fail_there_is_one_fallback_for_the_first_error() {
     let sees = Arc::clone(&seen);
     let see = move |failure: &Failure| {
         let error = failure.error().map(<dyn Error + Send + Sync>::to_string);
-        sees.lock().unwrap().push((failure.kind(), error));
+        sees.lock().unwrap().push((failure.kind(), failure.message().map(str::to_owned), error));
         answer("fallback")
     };
     let router = Router::new().message("a", say("by a")).fallback(fail);
     let mut haproxy = haproxy_of(Server::new(router).on_failure(see)).await;
     haproxy.ask_together(&["first", "a", "second"]).await;
     assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.name=fallback"]);
-    assert_eq!(*seen.lock().unwrap(), [(FailureKind::Error, Some("first did not work".to_owned()))]);
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [(FailureKind::Error, Some("first".to_owned()), Some("first did not work".to_owned()))]
+    );
 }
 
 #[tokio::test]
@@ -165,11 +171,7 @@ async fn a_panic_over_one_message_keeps_the_actions_of_the_others() {
 #[tokio::test]
 async fn if_the_others_actions_do_not_fit_with_the_fallback_it_comes_alone() {
     // Fits into the frame, with fewer bytes to spare than the fallback has.
-    let big = |_| async {
-        let mut actions = Actions::new();
-        actions.set_var(Scope::Transaction, "big", "x".repeat(MAX_FRAME as usize - 30).as_str())?;
-        Ok(actions)
-    };
+    let big = || (Var::transaction("big"), "x".repeat(MAX_FRAME as usize - 30));
     let mut haproxy = haproxy(Router::new().message("big", big).message("fails", fail)).await;
     haproxy.ask_together(&["big", "unknown"]).await;
     assert_eq!(variables(&haproxy.ack().await)[0].0, "txn.big");
@@ -180,7 +182,9 @@ async fn if_the_others_actions_do_not_fit_with_the_fallback_it_comes_alone() {
 #[tokio::test]
 async fn one_message_over_the_limit_fails_with_overload_while_another_is_served() {
     let (held, mut calls) = Held::new();
-    let router = Router::new().message_limited("slow", 2, held.handler()).message("quick", say("by quick"));
+    let router = Router::new()
+        .message("slow", Route::new(held.handler()).concurrency(2))
+        .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask_all(&["slow", "slow"]).await;
     let at_work = calls.take(2).await;
@@ -198,7 +202,9 @@ async fn one_message_over_the_limit_fails_with_overload_while_another_is_served(
 #[tokio::test]
 async fn overload_of_one_message_keeps_the_actions_of_the_others() {
     let (held, mut calls) = Held::new();
-    let router = Router::new().message_limited("slow", 1, held.handler()).message("quick", say("by quick"));
+    let router = Router::new()
+        .message("slow", Route::new(held.handler()).concurrency(1))
+        .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask("slow").await;
     let _at_work = calls.next().await;
@@ -209,7 +215,7 @@ async fn overload_of_one_message_keeps_the_actions_of_the_others() {
 #[tokio::test]
 async fn a_place_is_free_again_once_the_handler_has_answered() {
     let (held, mut calls) = Held::new();
-    let mut haproxy = haproxy(Router::new().message_limited("slow", 1, held.handler())).await;
+    let mut haproxy = haproxy(Router::new().message("slow", Route::new(held.handler()).concurrency(1))).await;
     for _ in 0..3 {
         haproxy.ask("slow").await;
         calls.next().await.echo();
@@ -220,7 +226,7 @@ async fn a_place_is_free_again_once_the_handler_has_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_place_is_free_again_once_the_handlers_time_is_over() {
     let (held, mut calls) = Held::new();
-    let router = Router::new().message_limited("slow", 1, held.handler());
+    let router = Router::new().message("slow", Route::new(held.handler()).concurrency(1));
     let mut haproxy = haproxy_of(Server::new(router)).await;
     haproxy.ask("slow").await;
     let _at_work = calls.next().await;
@@ -234,7 +240,9 @@ async fn a_place_is_free_again_once_the_handlers_time_is_over() {
 #[tokio::test(flavor = "current_thread")]
 async fn while_a_blocking_handler_blocks_the_runtime_goes_on() {
     let (blocked, go) = blocked();
-    let router = Router::new().blocking("slow", 1, blocked).message("quick", say("by quick"));
+    let router = Router::new()
+        .message("slow", Route::blocking(blocked).concurrency(1))
+        .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask_all(&["slow", "quick"]).await;
     assert_eq!(name_of(&haproxy.ack().await), "by quick");
@@ -244,7 +252,10 @@ async fn while_a_blocking_handler_blocks_the_runtime_goes_on() {
 
 #[tokio::test]
 async fn a_panic_in_a_blocking_handler_is_answered_with_panic_and_frees_its_place() {
-    let mut haproxy = haproxy(Router::new().blocking("m", 1, |_| panic!("a handler's panic"))).await;
+    fn panics() {
+        panic!("a handler's panic")
+    }
+    let mut haproxy = haproxy(Router::new().message("m", Route::blocking(panics).concurrency(1))).await;
     for _ in 0..2 {
         haproxy.ask("m").await;
         assert_eq!(failure_of(&haproxy.ack().await), "panic");
@@ -254,7 +265,7 @@ async fn a_panic_in_a_blocking_handler_is_answered_with_panic_and_frees_its_plac
 #[tokio::test]
 async fn a_blocking_handler_holds_its_place_until_its_thread_is_done_even_if_its_time_is_over() {
     let (blocked, go) = blocked();
-    let server = Server::new(Router::new().blocking("slow", 1, blocked));
+    let server = Server::new(Router::new().message("slow", Route::blocking(blocked).concurrency(1)));
     let mut haproxy = haproxy_of(server.request_timeout(Duration::from_millis(10))).await;
     for word in ["timeout", "overload", "overload"] {
         haproxy.ask("slow").await;
@@ -330,4 +341,205 @@ async fn requests_that_are_answered_at_once_do_not_count_against_max_requests() 
     let ids = haproxy.ask_all(&["a", "b", "c"]).await;
     let names: Vec<_> = haproxy.acks(&ids).await.iter().map(name_of).collect();
     assert_eq!(names, ["a", "b", "c"]);
+}
+
+/// How long it takes to have `count` NOTIFYs answered that have `messages` of the shortest messages each.
+async fn time_to_answer(count: u64, messages: usize) -> Duration {
+    let router = Router::new().message("m", |request: MessageRequest| assert_eq!(request.name(), "m"));
+    let (io, _serving) = serve(Server::new(router.max_messages(usize::MAX)).request_timeout(None), 1 << 20);
+    let mut haproxy = Haproxy::connect(io).await;
+    let payload = b"\x01m\0".repeat(messages);
+    let notifies: Vec<u8> = (1..=count).flat_map(|id| frame(3, 1, (id, 1), &payload)).collect();
+    let start = Instant::now();
+    haproxy.send(&notifies).await;
+    let (decoder, mut input, mut acks) = (FrameDecoder::new(MAX_FRAME), BytesMut::new(), 0);
+    while acks < count {
+        soon(haproxy.io.read_buf(&mut input)).await.unwrap();
+        while decoder.decode(&mut input).unwrap().is_some() {
+            acks += 1;
+        }
+    }
+    start.elapsed()
+}
+
+// With a walk to each message from the start the time would grow with the square: 64 times here.
+#[tokio::test]
+async fn the_time_for_a_notify_grows_with_its_messages_and_no_faster() {
+    let (mut few, mut many) = (Duration::MAX, Duration::MAX);
+    for _ in 0..3 {
+        few = few.min(time_to_answer(64, 80).await);
+        many = many.min(time_to_answer(1, 64 * 80).await);
+    }
+    assert!(many < 8 * few, "{many:?} for one NOTIFY, {few:?} for as many messages in 64");
+}
+
+#[tokio::test]
+async fn a_notify_of_more_messages_than_may_be_fails_as_too_big() {
+    let (held, calls) = Held::new();
+    let mut haproxy = haproxy(Router::new().fallback(held.handler())).await;
+    haproxy.ask_together(&["m"; 65]).await;
+    assert_eq!(failure_of(&haproxy.ack().await), "too-big");
+    assert!(calls.is_empty(), "a handler was called");
+}
+
+#[tokio::test]
+async fn as_many_messages_as_may_be_are_answered() {
+    let router = |max| Router::new().message("m", || answer("x")).max_messages(max);
+    for (router, messages) in [(router(64), 64), (router(100), 100)] {
+        let mut haproxy = haproxy(router).await;
+        haproxy.ask_together(&vec!["m"; messages]).await;
+        assert_eq!(haproxy.ack().await.actions().count(), messages);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_time_limit_is_over_fails_while_the_others_go_on() {
+    let (held, mut calls) = Held::new();
+    let limited = Route::new(held.handler()).time_limit(Duration::from_millis(100));
+    let router = Router::new().message("limited", limited).fallback(held.handler());
+    let mut haproxy = haproxy(router).await;
+    haproxy.ask_together(&["a", "limited", "b"]).await;
+    let [a, mut limited, b] = calls.take(3).await.try_into().ok().unwrap();
+    limited.dropped().await;
+    a.echo();
+    b.echo();
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=a", "txn.name=b", "txn.failure=timeout"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_takes_longer_than_the_server_allows_keeps_the_answers_of_the_others() {
+    let (held, mut calls) = Held::new();
+    let router = Router::new().message("quick", say("by quick")).fallback(held.handler());
+    let mut haproxy = haproxy_of(Server::new(router)).await;
+    haproxy.ask_together(&["quick", "slow", "waits", "slow"]).await;
+    let [slow, waits, again] = calls.take(3).await.try_into().ok().unwrap();
+    waits.echo();
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=by quick", "txn.name=waits", "txn.failure=timeout"]);
+    assert!(slow.is_dropped() && again.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_messages_own_fallback_takes_its_place_among_the_answers() {
+    let (held, _calls) = Held::new();
+    let own = |word: &'static str| move |_: &MessageFailure, _: &MessageRef<'_>| answer(word);
+    let router = Router::new()
+        .message("fails", Route::new(fail).on_failure(own("own")))
+        .message("slow", Route::new(held.handler()).on_failure(own("too slow")))
+        .message("a", say("by a"));
+    let mut haproxy = haproxy_of(Server::new(router)).await;
+    haproxy.ask_together(&["fails", "a", "slow"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=own", "txn.name=by a", "txn.name=too slow"]);
+    haproxy.ask("slow").await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=too slow"]);
+}
+
+#[tokio::test]
+async fn a_messages_own_fallback_sees_the_failure_the_message_and_the_request() {
+    let look = |failure: &MessageFailure, message: &MessageRef<'_>| {
+        let all = message.to_request().messages().len();
+        answer(&format!("{} {failure} {all}", message.message().name()))
+    };
+    let router = Router::new().message("fails", Route::new(fail).on_failure(look)).message("a", || ());
+    let mut haproxy = haproxy(router).await;
+    haproxy.ask_together(&["fails", "a"]).await;
+    assert_eq!(name_of(&haproxy.ack().await), "fails message fails: fails did not work 2");
+}
+
+#[tokio::test]
+async fn if_a_messages_own_fallback_fails_the_servers_is_taken() {
+    fn panics(_: &MessageFailure, _: &MessageRef<'_>) {
+        panic!("a fallback's panic");
+    }
+    let errs = |_: &MessageFailure, _: &MessageRef<'_>| Err::<(), _>("no fallback");
+    let router = Router::new()
+        .message("a", Route::new(fail).on_failure(panics))
+        .message("b", Route::new(fail).on_failure(errs));
+    let mut haproxy = haproxy(router).await;
+    for name in ["a", "b"] {
+        haproxy.ask(name).await;
+        assert_eq!(failure_of(&haproxy.ack().await), "error");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_when_it_is_dropped_costs_the_others_nothing() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a panic in a drop");
+        }
+    }
+    async fn bomb() {
+        let _bomb = Bomb;
+        std::future::pending::<()>().await;
+    }
+    let router = Router::new().message("bomb", bomb).message("a", say("by a"));
+    let mut haproxy = haproxy_of(Server::new(router).request_timeout(Duration::from_millis(20))).await;
+    haproxy.ask_together(&["bomb", "a"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.failure=timeout"]);
+}
+
+/// Middleware that says which service failed.
+struct Layer(Router);
+
+#[derive(Debug)]
+struct Wrapped(Unanswered);
+
+impl std::fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the wrapped service failed")
+    }
+}
+
+impl Error for Wrapped {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl Service for Layer {
+    type Error = Wrapped;
+
+    async fn call(&self, request: Request) -> Result<Actions, Wrapped> {
+        self.0.call(request).await.map_err(Wrapped)
+    }
+}
+
+#[tokio::test]
+async fn middleware_that_wraps_the_error_of_a_router_takes_no_answer_away() {
+    let (held, mut calls) = Held::new();
+    let slow = Route::new(held.handler()).concurrency(1);
+    let (io, _serving) =
+        serve(Server::new(Layer(Router::new().message("slow", slow).message("a", say("by a")))), 1 << 16);
+    let mut haproxy = Haproxy::connect(io).await;
+    haproxy.ask("slow").await;
+    let _in_flight = calls.next().await;
+    haproxy.ask_together(&["slow", "a"]).await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.failure=overload"]);
+}
+
+#[tokio::test]
+async fn any_service_can_say_what_kind_of_failure_it_is() {
+    let service = service_fn(|_: Request| async {
+        let failure = MessageFailure::new(FailureKind::Overload).of_message("m").with_error("all busy");
+        Err::<Actions, _>(Unanswered::from(failure).with_actions(answer("done")))
+    });
+    let (io, _serving) = serve(Server::new(service), 1 << 16);
+    let mut haproxy = Haproxy::connect(io).await;
+    haproxy.ask("m").await;
+    assert_eq!(texts(&haproxy.ack().await), ["txn.name=done", "txn.failure=overload"]);
+}
+
+#[test]
+fn a_router_knows_its_messages_and_which_of_them_never_wait() {
+    const SCORE: Var = Var::session("ip_score");
+    let router = Router::new()
+        .message("plain", Route::new(|| ()).sets([SCORE]))
+        .message("waits", async || ())
+        .message("blocks", Route::blocking(|| ()))
+        .message("stateful", |State(()): State<()>| ())
+        .with_state(());
+    let messages = router.messages();
+    let known: Vec<_> = messages.iter().map(|m| (m.name.as_str(), m.at_once, m.vars.len())).collect();
+    assert_eq!(known, [("plain", true, 1), ("waits", false, 0), ("blocks", false, 0), ("stateful", true, 0)]);
 }

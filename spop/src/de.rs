@@ -2,11 +2,13 @@
 
 mod error;
 mod message;
+mod names;
 mod types;
 mod value;
 
 use error::Error;
 use message::MessageDeserializer;
+pub use names::field_names;
 use serde_core::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
 use serde_core::forward_to_deserialize_any;
 use value::ValueDeserializer;
@@ -53,11 +55,11 @@ impl<'a> Message<'a> {
     ///
     /// # Which argument goes where
     ///
-    /// - A struct, or a map, takes arguments by name: the first of each name, as [`get`](Self::get) does. An `Option` is `None`
-    ///   if there is no such argument, or if it is NULL; `#[serde(default)]` is for a missing one only. Arguments that the
-    ///   struct does not have are passed over, unless it says `#[serde(deny_unknown_fields)]`.
-    /// - A tuple, a tuple struct or a sequence takes arguments by position, named or not (`args src dst`). Further ones are
-    ///   passed over.
+    /// - A struct, or a map, takes arguments by name: the first of each name, as [`get`](Self::get) does. An `Option`
+    ///   is `None` if there is no such argument, or if it is NULL; `#[serde(default)]` is for a missing one only.
+    ///   Arguments that the struct does not have are passed over, unless it says `#[serde(deny_unknown_fields)]`.
+    /// - A tuple, a tuple struct or a sequence takes arguments by position, named or not (`args src dst`). Further ones
+    ///   are passed over.
     /// - An enum takes the message's name for the variant, and the arguments for what is in it.
     ///
     /// ```
@@ -87,16 +89,17 @@ impl<'a> Message<'a> {
     ///
     /// # Which value goes where
     ///
-    /// Each field takes what [`get`](Self::get) takes for its type: integers are checked against their range, `IpAddr` is IPV4
-    /// or IPV6 and never a STRING. Beyond that, an enum without data takes the STRING that names its variant, `Vec<u8>` and
-    /// all that asks for bytes a BINARY or STRING. [`Text`] and [`Headers`](crate::http::Headers) can be
+    /// Each field takes what [`get`](Self::get) takes for its type: integers are checked against their range, `IpAddr`
+    /// is IPV4 or IPV6 and never a STRING. Beyond that, an enum without data takes the STRING that names its variant,
+    /// `Vec<u8>` and all that asks for bytes a BINARY or STRING. [`Text`] and [`Headers`](crate::http::Headers) can be
     /// fields, with `#[serde(borrow)]`.
     ///
-    /// The format is a binary one to serde (not human-readable): a type with a form for each, such as `Uuid`, wants the binary
-    /// one.
+    /// The format is a binary one to serde (not human-readable): a type with a form for each, such as `Uuid`, wants the
+    /// binary one.
     ///
     /// # Errors
     /// Names the argument and what is wrong with it, the first one found.
+    #[inline]
     pub fn deserialize<T: Deserialize<'a>>(&self) -> Result<T, ArgError> {
         T::deserialize(MessageDeserializer::new(self)).map_err(|error| error.of_message(self.name()))
     }
@@ -115,9 +118,15 @@ impl<'de> Deserializer<'de> for NameDeserializer<'de> {
         }
     }
 
+    /// A field or variant of a type that derives `Deserialize`: it compares bytes, so nobody has to look for UTF-8.
+    #[inline]
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_bytes(self.0.as_bytes())
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        newtype_struct seq tuple tuple_struct map struct enum ignored_any
     }
 }
 

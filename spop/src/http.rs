@@ -21,8 +21,12 @@
 //! All of it works without allocation. The cargo feature `http` adds `Headers::to_header_map`, for code that wants the
 //! type of the crate `http`; that crate needs `std`.
 
+mod owned;
+
 use core::fmt;
 use core::iter::FusedIterator;
+
+pub use owned::OwnedHeaders;
 
 use crate::wire::{ArgErrorKind, FromTypedData, Text, TypedData, parse};
 
@@ -138,6 +142,16 @@ impl<'a> Headers<'a> {
 impl fmt::Debug for Headers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter().map(|header| (header.name, header.value))).finish()
+    }
+}
+
+/// `host: example.org, accept: */*`: as a list in one line.
+impl fmt::Display for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Header { name, value }) in self.iter().enumerate() {
+            write!(f, "{}{name}: {value}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 

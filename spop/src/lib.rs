@@ -190,11 +190,14 @@
 extern crate alloc;
 
 mod capability;
+pub mod conf;
 mod connection;
 #[cfg(feature = "serde")]
 mod de;
 mod frame;
 pub mod http;
+#[cfg(feature = "serde")]
+mod ser;
 mod status;
 mod version;
 mod wire;
@@ -203,13 +206,18 @@ pub use capability::Capabilities;
 pub use connection::{
     FrameDecoder, Instant, MIN_FRAME_SIZE, Negotiated, ProtocolError, State, UsageError, agent, haproxy,
 };
+#[cfg(feature = "serde")]
+pub use de::field_names;
 pub use frame::{
     Ack, AckActions, AckWriter, Action, Actions, AgentHello, Arg, ArgError, Args, Disconnect, EncodeError,
-    Frame, HaproxyHello, Message, Messages, Notify, NotifyWriter, RawFrame, Scope,
+    Frame, HaproxyHello, Message, MessagePosition, Messages, Notify, NotifyWriter, RawFrame, Scope, Var,
+    VarError,
 };
+#[cfg(feature = "serde")]
+pub use ser::FieldError;
 pub use status::Status;
 pub use version::Version;
 pub use wire::{
     ArgErrorKind, DataType, DecodeError, DecodeErrorKind, Flags, FrameHeader, FrameType, FromTypedData,
-    LENGTH_PREFIX, NotifyId, OwnedTypedData, Text, TypedData, varint,
+    LENGTH_PREFIX, NotifyId, OwnedTypedData, Text, ToTypedData, TypedData, varint,
 };

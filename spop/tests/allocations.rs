@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use spop::agent::{Config, Connection, Event};
 use spop::haproxy::{self, Engine};
 use spop::http::Headers;
-use spop::{Ack, AckWriter, Actions, Instant, LENGTH_PREFIX, Notify, NotifyId, NotifyWriter, Scope};
+use spop::{Ack, AckWriter, Actions, Instant, LENGTH_PREFIX, Notify, NotifyId, NotifyWriter, Scope, Var};
 
 const ID: NotifyId = NotifyId { stream_id: 1, frame_id: 1 };
 
@@ -105,8 +105,7 @@ fn writing_an_ack_into_a_buffer_with_room_allocates_nothing() {
 fn building_a_few_actions_allocates_nothing() {
     let mut out = BytesMut::with_capacity(256);
     assert_allocates(0, || {
-        let mut actions = Actions::new();
-        actions.set_var(Scope::Session, "ip_score", 42).unwrap();
+        let mut actions = Actions::new().set(Var::session("ip_score"), 42);
         actions.set_var(Scope::Transaction, "country", "nz").unwrap();
         let mut ack = AckWriter::new(ID, 16_380, &mut out);
         ack.append(&actions).unwrap();
@@ -115,10 +114,19 @@ fn building_a_few_actions_allocates_nothing() {
 }
 
 #[test]
-fn refused_actions_allocate_nothing() {
+fn a_refused_action_allocates_its_name_for_the_error() {
     let mut actions = Actions::new();
-    assert_allocates(0, || {
+    assert_allocates(1, || {
         black_box(actions.set_var(Scope::Session, "ip-score", 42).unwrap_err());
+    });
+}
+
+#[test]
+fn an_action_that_is_refused_in_place_allocates_nothing() {
+    let mut out = BytesMut::with_capacity(1024);
+    let mut ack = AckWriter::new(ID, 16_380, &mut out);
+    assert_allocates(0, || {
+        black_box(ack.set_var(Scope::Session, "ip-score", 42).unwrap_err());
     });
 }
 

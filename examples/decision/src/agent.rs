@@ -1,10 +1,9 @@
 //! The SPOP side: answers the message `check-request`.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use spop_tokio::spop::ArgError;
-use spop_tokio::{Actions, EncodeError, Failure, Message, Scope, Service};
+use spop_tokio::{Actions, ArgError, Failure, Message, MessageRequest, Route, Router, State, Var};
 use tracing::debug;
 
 use crate::challenge::Challenges;
@@ -16,7 +15,18 @@ use crate::rules::{Outcome, Rule};
 /// The message.
 pub const MESSAGE: &str = "check-request";
 
-/// Decides. It never looks at the header that carries a decision to the output server: here, a client could still write it.
+/// What HAProxy puts before the names of the variables.
+pub const VAR_PREFIX: &str = "iocaine";
+
+/// Below the `timeout processing` of spoe.conf: then HAProxy has an answer in any case.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// What spoe.conf should have behind `args`.
+const SAMPLES: [&str; 6] =
+    ["req_method=method", "req_hdrs=req.hdrs", "req_path=path", "req_query=query", "src=src", "ssl=ssl_fc"];
+
+/// Decides. It never looks at the header that carries a decision to the output server: here, a client could still write
+/// it.
 pub struct Agent {
     /// The rules, which may change.
     pub rules: Arc<Current>,
@@ -30,44 +40,32 @@ pub struct Agent {
     pub metrics: Decisions,
 }
 
-impl Service for Agent {
-    type Error = EncodeError;
+const RESPONSE: Var = Var::transaction("response");
+const CHALLENGE: Var = Var::transaction("challenge");
 
-    async fn call(&self, request: spop_tokio::Request) -> Result<Actions, EncodeError> {
-        let mut actions = Actions::new();
-        for message in request.messages() {
-            if message.name() == MESSAGE {
-                self.answer(&message, &mut actions)?;
-            } else {
-                debug!(name = %message.name(), "message passed over");
-            }
-        }
-        Ok(actions)
+impl Agent {
+    /// The agent as a service.
+    pub fn router(self) -> Router {
+        let check = Route::new(check_request).sets([RESPONSE, CHALLENGE]).samples(SAMPLES);
+        Router::new().message(MESSAGE, check).with_state(Arc::new(self))
     }
+}
 
-    fn message_names(&self) -> Vec<&str> {
-        vec![MESSAGE]
+fn check_request(State(agent): State<Arc<Agent>>, request: MessageRequest) -> Actions {
+    match agent.decide(&request.message()) {
+        Ok((outcome, None)) => Actions::new().set(RESPONSE, outcome.as_str()),
+        Ok((outcome, Some(challenge))) => {
+            Actions::new().set(RESPONSE, outcome.as_str()).set(CHALLENGE, challenge)
+        }
+        Err(error) => {
+            debug!(%error, response = %agent.on_error, "cannot be decided");
+            count_error("argument");
+            Actions::new().set(RESPONSE, agent.on_error.as_str())
+        }
     }
 }
 
 impl Agent {
-    fn answer(&self, message: &Message<'_>, actions: &mut Actions) -> Result<(), EncodeError> {
-        match self.decide(message) {
-            Ok((outcome, challenge)) => {
-                actions.set_var(Scope::Transaction, "response", outcome.as_str())?;
-                if let Some(challenge) = challenge {
-                    actions.set_var(Scope::Transaction, "challenge", &*challenge)?;
-                }
-            }
-            Err(error) => {
-                debug!(%error, response = %self.on_error, "cannot be decided");
-                count_error("argument");
-                actions.set_var(Scope::Transaction, "response", self.on_error.as_str())?;
-            }
-        }
-        Ok(())
-    }
-
     /// What is done with the request, and the challenge to give to its client.
     fn decide(&self, message: &Message<'_>) -> Result<(Outcome, Option<String>), ArgError> {
         let start = Instant::now();
@@ -95,9 +93,6 @@ impl Agent {
 pub fn fallback(on_error: Outcome) -> impl Fn(&Failure) -> Actions + Send + Sync + 'static {
     move |failure| {
         count_error(failure.kind().as_str());
-        let mut actions = Actions::new();
-        // Cannot fail: the name is short and plain.
-        let _ = actions.set_var(Scope::Transaction, "response", on_error.as_str());
-        actions
+        Actions::new().set(RESPONSE, on_error.as_str())
     }
 }

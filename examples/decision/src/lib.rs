@@ -1,5 +1,5 @@
-//! Decides over HTTP requests for HAProxy: serve the real thing, garbage, or a challenge; and generates what a rejected client
-//! gets.
+//! Decides over HTTP requests for HAProxy: serve the real thing, garbage, or a challenge; and generates what a rejected
+//! client gets.
 //!
 //! ```text
 //!            check-request over SPOP                              +-- rules.rs      which rule holds
@@ -15,6 +15,7 @@
 
 pub mod agent;
 pub mod challenge;
+pub mod config;
 pub mod metrics;
 pub mod options;
 pub mod output;

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use decision::agent::{self, Agent};
+use decision::agent::{self, Agent, REQUEST_TIMEOUT};
 use decision::challenge::{Challenges, derived_id};
+use decision::config;
 use decision::metrics::{self, Decisions};
 use decision::options::{Command, Options, USAGE};
 use decision::output::Output;
@@ -25,6 +26,10 @@ fn main() -> ExitCode {
             print!("{}", rules::DEFAULT);
             return ExitCode::SUCCESS;
         }
+        Ok(Command::PrintConfig(version)) => {
+            return done(config::print(version).map(|text| print!("{text}")));
+        }
+        Ok(Command::CheckConfig(path)) => return done(config::check(&path).and_then(all_fits)),
         Ok(Command::Help) => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -37,13 +42,22 @@ fn main() -> ExitCode {
     let level = if options.debug { Level::DEBUG } else { Level::INFO };
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.map_err(BoxError::from).and_then(|runtime| runtime.block_on(serve(*options))) {
+    done(runtime.map_err(BoxError::from).and_then(|runtime| runtime.block_on(serve(*options))))
+}
+
+fn done(result: Result<(), BoxError>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("decision: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn all_fits(findings: Vec<String>) -> Result<(), BoxError> {
+    findings.iter().for_each(|finding| println!("{finding}"));
+    if findings.is_empty() { Ok(()) } else { Err("the file does not fit".into()) }
 }
 
 async fn serve(options: Options) -> Result<(), BoxError> {
@@ -73,7 +87,8 @@ async fn serve(options: Options) -> Result<(), BoxError> {
         _ => SocketListener::bind(&options.listen).await?,
     };
     let address = listener.to_string();
-    let serve = Server::new(agent).on_failure(agent::fallback(options.on_error)).serve(listener);
+    let server = Server::new(agent.router()).request_timeout(REQUEST_TIMEOUT);
+    let serve = server.on_failure(agent::fallback(options.on_error)).serve(listener);
     // Its metrics are there, too.
     info!("listening on {address}");
     let drained = serve.with_graceful_shutdown(shutdown).await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hyper::header::HeaderName;
 use lexopt::prelude::*;
 use lexopt::{Error, Parser};
+use spop_tokio::spop::conf::HaproxyVersion;
 
 use crate::rules::Outcome;
 
@@ -31,6 +32,8 @@ Usage: decision [OPTIONS]
   --secret-file FILE       32 bytes at least: what signs cookies (default: chance, so that a restart ends all cookies)
   --challenge-bits N       how hard the challenge is: 2^N hashes on average, 1 to 24 (default 16, well below a second)
   --challenge-hours N      how long a cookie is good, 1 to 8760 (default 24)
+  --print-config VERSION   print spoe.conf for this HAProxy, such as 3.2
+  --check-config FILE      say what in a spoe.conf does not fit the agent
   -d                       log every decision
   -h, --help               print this text";
 
@@ -41,6 +44,10 @@ pub enum Command {
     Serve(Box<Options>),
     /// Print the rules that are built in.
     PrintRules,
+    /// Print spoe.conf for this HAProxy.
+    PrintConfig(HaproxyVersion),
+    /// Say what in this spoe.conf does not fit.
+    CheckConfig(PathBuf),
     /// Print [`USAGE`].
     Help,
 }
@@ -96,6 +103,8 @@ impl Command {
             match arg {
                 Short('h') | Long("help") => return Ok(Self::Help),
                 Long("print-rules") => return Ok(Self::PrintRules),
+                Long("print-config") => return Ok(Self::PrintConfig(parser.value()?.parse()?)),
+                Long("check-config") => return Ok(Self::CheckConfig(parser.value()?.into())),
                 Short('d') => options.debug = true,
                 Long("listen") => options.listen = parser.value()?.string()?,
                 Long("socket-access") => options.socket_mode = Some(parser.value()?.parse_with(socket_mode)?),

@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use spop_tokio::spop::http::Headers;
-use spop_tokio::spop::{ArgError, ArgErrorKind};
-use spop_tokio::{FromTypedData, Message};
+use spop_tokio::{ArgError, Headers, Message, TypedData};
 
 /// A view of the message's arguments. Nothing in it has to be UTF-8.
 #[derive(Clone, Copy, Debug)]
@@ -25,22 +23,14 @@ impl<'a> Request<'a> {
     /// # Errors
     /// If there is no argument `req_path`, or one has a type that it cannot have.
     pub fn read(message: &Message<'a>) -> Result<Self, ArgError> {
-        let path = message.get::<Option<&[u8]>>("req_path")?;
-        let src = optional::<IpAddr>(message, "src")?;
+        // There must be one, of whatever value: else spoe.conf does not fit.
+        message.get::<TypedData<'_>>("req_path")?;
         Ok(Self {
-            path: path.unwrap_or(b"*"),
+            path: message.get::<Option<&[u8]>>("req_path")?.unwrap_or(b"*"),
             // A client of IPv4 on a socket of IPv6 is the same client.
-            src: src.map(|src| src.to_canonical()),
-            tls: optional(message, "ssl")?.unwrap_or(true),
-            headers: optional(message, "req_hdrs")?.unwrap_or_default(),
+            src: message.get::<Option<IpAddr>>("src")?.map(|src| src.to_canonical()),
+            tls: message.get::<Option<bool>>("ssl")?.unwrap_or(true),
+            headers: message.get::<Option<Headers<'_>>>("req_hdrs")?.unwrap_or_default(),
         })
-    }
-}
-
-/// An argument that may be missing, or NULL.
-fn optional<'a, T: FromTypedData<'a>>(message: &Message<'a>, name: &str) -> Result<Option<T>, ArgError> {
-    match message.get::<Option<T>>(name) {
-        Err(error) if error.kind() == ArgErrorKind::Missing => Ok(None),
-        other => other,
     }
 }

@@ -23,7 +23,7 @@ async fn connect(rules: &str) -> Result<Client, BoxError> {
         metrics: Decisions::default(),
     };
     let (haproxy, io) = tokio::io::duplex(65_536);
-    let server = Server::new(agent).on_failure(fallback(Outcome::Garbage));
+    let server = Server::new(agent.router()).on_failure(fallback(Outcome::Garbage));
     tokio::spawn(async move { server.serve_connection(io).await });
     let (client, driver) = Client::connect(haproxy, Config::new(Engine::Mux)).await?;
     tokio::spawn(driver.run());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant};
+pub(crate) use tracing::field::display;
 pub(crate) use tracing::{Instrument, Span};
 use tracing::{debug_span, field, warn_span};
 

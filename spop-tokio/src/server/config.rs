@@ -3,7 +3,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use spop::{Actions, NotifyId, Scope, agent};
+use spop::{Actions, NotifyId, Scope, VarError, agent};
 
 use super::Server;
 use crate::BoxError;
@@ -15,6 +15,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) agent: agent::Config,
+    pub(super) var_prefix: Option<Box<str>>,
     pub(super) max_connections: usize,
     pub(super) max_requests: usize,
     pub(super) hello_timeout: Duration,
@@ -35,6 +36,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             agent: agent::Config::new(),
+            var_prefix: None,
             max_connections: 1024,
             max_requests: 4096,
             hello_timeout: Duration::from_secs(5),
@@ -60,6 +62,12 @@ impl Config {
         let agent = agent.write_timeout(self.write_timeout).drain_timeout(self.drain_timeout);
         agent.max_connection_age(self.max_connection_age.map(jittered))
     }
+
+    /// Says which variable has a name that is too long for the prefix.
+    #[cold]
+    pub(super) fn check_names(&self, actions: &Actions) -> Result<(), VarError> {
+        self.var_prefix.as_deref().map_or(Ok(()), |prefix| actions.check_prefix(prefix))
+    }
 }
 
 /// Returns up to a tenth less than `age`, so that connections that were opened together do not all end together.
@@ -73,6 +81,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("agent", &self.agent)
+            .field("var_prefix", &self.var_prefix)
             .field("max_connections", &self.max_connections)
             .field("max_requests", &self.max_requests)
             .field("hello_timeout", &self.hello_timeout)
@@ -91,6 +100,7 @@ impl fmt::Debug for Config {
 pub struct Failure {
     pub(super) kind: FailureKind,
     pub(super) id: NotifyId,
+    pub(super) message: Option<Box<str>>,
     pub(super) error: Option<BoxError>,
 }
 
@@ -157,7 +167,12 @@ impl Failure {
         self.id
     }
 
-    /// The handler's error, which message has too many at work, or what is wrong with the frame or the answer.
+    /// The name of the message that failed; `None` if it is the request as a whole.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// The handler's error, or what is wrong with the frame or the answer.
     pub fn error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.error.as_deref()
     }
@@ -168,6 +183,19 @@ impl Failure {
         // Cannot fail: the name is short and plain.
         let _ = actions.set_var(Scope::Transaction, "failure", self.kind.as_str());
         actions
+    }
+}
+
+/// What is wrong with which message.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(message) = &self.message {
+            write!(f, "message {message}: ")?;
+        }
+        match &self.error {
+            Some(error) => error.fmt(f),
+            None => self.kind.fmt(f),
+        }
     }
 }
 
@@ -378,7 +406,7 @@ impl<S> Server<S> {
     }
 
     /// The message names that [`spop_notifies_total`](crate::metrics::NOTIFIES) tells apart; default: those that the service
-    /// knows, see [`Service::message_names`](crate::Service::message_names), which are taken anyway. All others count as `other`.
+    /// knows, see [`Service::messages`](crate::Service::messages), which are taken anyway. All others count as `other`.
     ///
     /// Each request's names are searched for among them one by one, so a few dozen at most.
     #[cfg(feature = "metrics")]

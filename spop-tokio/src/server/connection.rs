@@ -1,7 +1,7 @@
 //! One connection: reads a burst, starts its handlers, sends all answers that are ready in one write. Every rule of the protocol
 //! is in [`spop::agent::Connection`]; here are its socket, its clock and its handlers.
 
-mod answers;
+mod respond;
 mod stream;
 
 use std::future::{Future, poll_fn};
@@ -236,6 +236,8 @@ where
 
     fn handle_timeouts(&mut self, cx: &mut Context<'_>) {
         if self.handlers.next_deadline().is_some_and(|at| at <= self.now) {
+            // One that is ready by now has answered in time.
+            self.poll_handlers(cx);
             self.handlers.expire(self.now);
         }
         while let Some(timeout) = self.connection.handle_timeout(self.now) {
@@ -266,7 +268,7 @@ where
             return;
         }
         while let Some(finished) = self.handlers.poll_next(cx) {
-            self.answer(finished.ticket, &finished.watch, finished.outcome);
+            self.respond_with(finished.ticket, &finished.watch, finished.outcome);
         }
     }
 
@@ -291,7 +293,7 @@ where
                 let call = &self.call;
                 let started = self.handlers.start(ticket, &mut watch, || call(request), self.now, cx);
                 if let Some((ticket, outcome)) = started {
-                    self.answer(ticket, &watch, outcome);
+                    self.respond_with(ticket, &watch, outcome);
                 }
             }
             Event::Malformed(error, ticket) => {

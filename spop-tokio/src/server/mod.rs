@@ -4,6 +4,7 @@
 mod abstract_socket;
 mod admission;
 mod clock;
+mod conf;
 mod config;
 mod connection;
 mod engines;
@@ -22,6 +23,7 @@ mod sources;
 mod systemd;
 mod tcp;
 mod unix;
+mod var_prefix;
 
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
@@ -32,6 +34,7 @@ pub use config::{Failure, FailureKind};
 pub use listener::{Listener, SocketListener};
 pub use serve::{Drained, ForceShutdown, Serve};
 use tokio::io::{AsyncRead, AsyncWrite};
+pub use var_prefix::VarPrefixError;
 
 use self::config::Config;
 use self::connection::{Driver, End};
@@ -42,7 +45,7 @@ use self::observer::{Limits, Observer};
 use self::shutdown::{Shutdown, Signal};
 use crate::log::{Instrument, Span, connection_span};
 use crate::service::Peer;
-use crate::{Error, Service};
+use crate::{Error, Request, Service};
 
 /// An agent: answers the requests of the connections it is given with a [`Service`].
 ///
@@ -126,8 +129,11 @@ impl<S: Service> Server<S> {
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
-        let call = |request| self.service.call(request);
         let config = &self.config;
+        let call = |mut request: Request| {
+            request.set_time_limit(config.request_timeout);
+            self.service.call(request)
+        };
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
         let observer = Observer::new(span, self.figures(), &self.limits);
         let signal = Signal::new(shutdown);
@@ -138,8 +144,9 @@ impl<S: Service> Server<S> {
     #[cfg(feature = "metrics")]
     fn figures(&self) -> &Figures {
         self.figures.get_or_init(|| {
+            let messages = self.service.messages();
             let names = self.config.message_labels.iter().map(String::as_str);
-            Figures::new(names.chain(self.service.message_names()))
+            Figures::new(names.chain(messages.iter().map(|message| message.name.as_str())))
         })
     }
 

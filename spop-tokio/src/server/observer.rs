@@ -5,13 +5,17 @@ use spop::{Negotiated, NotifyId, Status};
 use super::config::{Failure, FailureKind};
 use super::figures::{Figures, Measure, OpenConnection};
 use crate::Request;
-use crate::log::{Limit, Line, Span, debug, limited_warning, request_span, set_engine_id, trace};
+use crate::log::{
+    Limit, Line, Name, Span, debug, display, limited_warning, request_span, set_engine_id, trace,
+};
 
 /// What would be logged too often otherwise, of one server.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     failed: [Limit; FailureKind::ALL.len()],
+    pub(super) also_failed: Limit,
     pub(super) fallback_panicked: Limit,
+    pub(super) error_panicked: Limit,
     pub(super) fallback_too_big: Limit,
     pub(super) connection_failed: Limit,
     pub(super) set_up_failed: Limit,
@@ -51,13 +55,12 @@ impl<'c> Observer<'c> {
 
     /// A request is answered with the fallback.
     pub(super) fn failed(&self, failure: &Failure) {
-        let Failure { kind, id, error } = failure;
+        let Failure { kind, id, message, error } = failure;
         self.connection.figures().failed(*kind);
         let limit = &self.limits.failed[*kind as usize];
-        match error {
-            Some(error) => limited_warning!(limit, %id, %kind, error = %Line(error), "request failed"),
-            None => limited_warning!(limit, %id, %kind, "request failed"),
-        }
+        let name = message.as_deref().map(|name| display(Name(name.as_bytes())));
+        let error = error.as_ref().map(|error| display(Line(error)));
+        limited_warning!(limit, %id, %kind, name, error, "request failed");
     }
 
     /// It was a health check.

@@ -114,16 +114,18 @@ struct ByName<'de> {
 impl<'de> MapAccess<'de> for ByName<'de> {
     type Error = Error;
 
+    #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let all = &self.all;
         let is_first = |&(index, arg): &(usize, Arg<'_>)| {
-            !all.clone().take(index).any(|earlier| earlier.name == arg.name)
+            index == 0 || !all.clone().take(index).any(|earlier| earlier.name == arg.name)
         };
         self.current = self.rest.find(is_first);
         let Some((index, arg)) = self.current else { return Ok(None) };
         seed.deserialize(NameDeserializer(arg.name)).map(Some).map_err(|error| error.at(index, arg.name))
     }
 
+    #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let Some((index, arg)) = self.current else {
             return Err(Error::custom("a value was asked for before its name"));

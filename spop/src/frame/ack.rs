@@ -1,13 +1,28 @@
-use bytes::BytesMut;
+use core::fmt;
 
-use super::action::{NameRule, Sink};
-use super::{Action, Actions, EncodeError, OpenFrame, RawFrame, Scope};
+use bytes::{Bytes, BytesMut};
+
+use super::action::Sink;
+use super::{Action, Actions, EncodeError, NameRule, OpenFrame, RawFrame, Scope, Var};
 use crate::wire::parse::{self, Parsed, fail};
-use crate::wire::{DecodeError, DecodeErrorKind, Flags, FrameHeader, FrameType, NotifyId, Text, TypedData};
+use crate::wire::{
+    DecodeError, DecodeErrorKind, Flags, FrameHeader, FrameType, NotifyId, Text, ToTypedData, TypedData,
+};
 
 /// An ACK over any storage `B`: checked once by [`parse`](Ack::parse), walked without failing afterwards.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ack<B>(RawFrame<B>);
+
+impl Ack<Bytes> {
+    /// An ACK of its own, for tools that send frames one by one. An agent has [`agent::Connection::ack`].
+    pub fn new(id: NotifyId, actions: &Actions) -> Self {
+        let header = FrameHeader::whole(FrameType::ACK, id);
+        let mut start = [0; FrameHeader::MAX];
+        let payload = header.write(&mut start).unwrap_or_default();
+        let frame = [&start[..payload], actions.as_bytes()].concat().into();
+        Self(RawFrame { frame, header, payload })
+    }
+}
 
 impl<B: AsRef<[u8]>> Ack<B> {
     /// Checks `frame`, from its type byte to its end.
@@ -41,6 +56,11 @@ impl<B: AsRef<[u8]>> Ack<B> {
         self.0.header.flags
     }
 
+    /// The value of a variable, if the ACK sets it; of the last one if it does so more than once.
+    pub fn get(&self, var: Var) -> Option<TypedData<'_>> {
+        self.actions().get(var)
+    }
+
     /// The actions, in order.
     pub fn actions(&self) -> AckActions<'_> {
         AckActions(self.0.payload())
@@ -51,9 +71,55 @@ impl<B: AsRef<[u8]>> Ack<B> {
     }
 }
 
-/// The actions of an [`Ack`].
-#[derive(Clone, Debug)]
+/// `1/1 sess.ip_score=42 unset txn.user`: the ids, and the actions.
+impl<B: AsRef<[u8]>> fmt::Display for Ack<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id().fmt(f)?;
+        self.actions().try_for_each(|action| write!(f, " {action}"))
+    }
+}
+
+impl<B: AsRef<[u8]>> fmt::Debug for Ack<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ack")
+            .field("id", &format_args!("{}", self.id()))
+            .field("flags", &self.flags())
+            .field("actions", &self.actions())
+            .finish()
+    }
+}
+
+/// The actions of an [`Ack`] or of [`Actions`].
+#[derive(Clone)]
 pub struct AckActions<'a>(&'a [u8]);
+
+impl<'a> AckActions<'a> {
+    /// Of a list that was checked.
+    pub(super) fn new(encoded: &'a [u8]) -> Self {
+        Self(encoded)
+    }
+
+    /// The value of a variable, if it is set; of the last one if it is set more than once.
+    pub fn get(self, var: Var) -> Option<TypedData<'a>> {
+        let values = self.filter_map(|action| match action {
+            Action::SetVar { scope, name, value } if scope == var.scope() && name == var.name() => {
+                Some(Some(value).filter(|value| *value != TypedData::Null))
+            }
+            Action::UnsetVar { scope, name } if scope == var.scope() && name == var.name() => Some(None),
+            _ => None,
+        });
+        values.last().flatten()
+    }
+}
+
+/// `[sess.ip_score=42, unset txn.user]`
+impl fmt::Debug for AckActions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl core::iter::FusedIterator for AckActions<'_> {}
 
 impl<'a> Iterator for AckActions<'a> {
     type Item = Action<'a>;
@@ -146,14 +212,14 @@ impl<'b> AckWriter<'b> {
     /// # Errors
     /// As there, and [`EncodeError::FrameTooBig`] if the action does not fit.
     #[inline(always)]
-    pub fn set_var<'v>(
+    pub fn set_var(
         &mut self,
         scope: Scope,
         name: &str,
-        value: impl Into<TypedData<'v>>,
+        value: impl ToTypedData,
     ) -> Result<&mut Self, EncodeError> {
         let names = self.names;
-        let value = value.into();
+        let value = value.to_typed_data();
         self.frame.append(|frame| names.put_set_var(frame, scope, name, value))?;
         Ok(self)
     }
@@ -171,9 +237,11 @@ impl<'b> AckWriter<'b> {
     /// Adds all of `actions`, or none.
     ///
     /// # Errors
-    /// [`EncodeError::FrameTooBig`] if they do not fit.
+    /// [`EncodeError::FrameTooBig`] if they do not fit; [`EncodeError::NameTooLong`] if a name is too long for the
+    /// prefix of [`agent::Config::var_prefix`](crate::agent::Config::var_prefix).
     #[inline(always)]
     pub fn append(&mut self, actions: &Actions) -> Result<&mut Self, EncodeError> {
+        self.names.check_all(actions)?;
         self.frame.append(|frame| {
             actions.append_to(frame);
             Ok(())

@@ -1,7 +1,8 @@
 use alloc::vec::Vec;
+use core::fmt;
 
-use super::{EncodeError, OpenFrame};
-use crate::wire::{Text, TypedData};
+use super::{AckActions, NameRule, OpenFrame, Var, VarError};
+use crate::wire::{Text, ToTypedData, TypedData};
 
 /// Where a variable lives: the `SCOPE` of an action (SPOE.txt 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +46,7 @@ impl Scope {
 }
 
 /// What an ACK tells HAProxy to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Action<'a> {
     /// Sets `scope.<var-prefix>.name`; [`TypedData::Null`] unsets it.
     SetVar {
@@ -65,6 +66,23 @@ pub enum Action<'a> {
     },
 }
 
+/// `sess.ip_score=42` or `unset sess.ip_score`: the name without the prefix, the value as [`TypedData`] shows it.
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetVar { scope, name, value } => write!(f, "{}.{name}={value}", scope.keyword()),
+            Self::UnsetVar { scope, name } => write!(f, "unset {}.{name}", scope.keyword()),
+        }
+    }
+}
+
+/// As `Display`: a list of actions is read more often than it is taken apart.
+impl fmt::Debug for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// The answer to a NOTIFY: a list of actions, encoded as it is built. Up to 78 bytes, two or three variables, need no
 /// heap.
 ///
@@ -72,24 +90,32 @@ pub enum Action<'a> {
 /// does not like. So a call that fails leaves nothing of its action behind, and names are checked.
 ///
 /// ```
-/// use spop::{Actions, Scope};
+/// use spop::{Actions, Scope, Var};
 ///
+/// const SCORE: Var = Var::session("ip_score");
+/// const CHALLENGE: Var = Var::transaction("challenge");
+///
+/// let actions = Actions::new().set(SCORE, 42).unset(CHALLENGE);
+/// assert_eq!(actions.to_string(), "sess.ip_score=42 unset txn.challenge");
+///
+/// // With a name that is only known at run time.
 /// let mut actions = Actions::new();
 /// actions.set_var(Scope::Session, "ip_score", 42)?;
-/// actions.unset_var(Scope::Transaction, "challenge")?;
 /// assert!(actions.set_var(Scope::Session, "ip-score", 42).is_err(), "HAProxy has no `-` in names");
 /// # Ok::<(), spop::EncodeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Actions {
     buffer: Buffer,
     names: NameRule,
+    /// The length of the longest `scope` and `name`.
+    longest: u8,
 }
 
 impl Actions {
     /// No action yet; the variable prefix is not known, so names are held to the shortest possible one.
     pub const fn new() -> Self {
-        Self { buffer: Buffer::EMPTY, names: NameRule::ANY_PREFIX }
+        Self { buffer: Buffer::EMPTY, names: NameRule::ANY_PREFIX, longest: 0 }
     }
 
     /// No action yet; names are held to what `prefix`, the `option var-prefix` of the `spoe-agent` section (by default
@@ -100,42 +126,103 @@ impl Actions {
     ///
     /// let mut actions = Actions::with_var_prefix("iprep");
     /// let error = actions.set_var(Scope::Transaction, &"x".repeat(54), true).unwrap_err();
-    /// assert_eq!(error, EncodeError::NameTooLong { len: 54, max: 53 });
+    /// assert_eq!(error.kind(), EncodeError::NameTooLong { len: 54, max: 53 });
     /// ```
     pub fn with_var_prefix(prefix: &str) -> Self {
-        Self { buffer: Buffer::EMPTY, names: NameRule::new(prefix) }
+        Self { buffer: Buffer::EMPTY, names: NameRule::new(prefix), longest: 0 }
     }
 
-    /// Sets a variable: `var(<scope>.<var-prefix>.<name>)` in HAProxy's configuration.
+    /// Sets a variable. NULL, such as `None`, unsets it.
     ///
-    /// `value` is anything that converts to [`TypedData`]; NULL, such as `None`, unsets the variable.
-    ///
-    /// # Errors
-    /// [`EncodeError::NameByte`] or [`EncodeError::NameTooLong`] if HAProxy would drop the variable.
+    /// The name was checked when `var` was made. That it is not too long for HAProxy's `var-prefix` is checked where
+    /// the actions become an ACK, if the prefix is known there.
     #[inline]
-    pub fn set_var<'v>(
-        &mut self,
-        scope: Scope,
-        name: &str,
-        value: impl Into<TypedData<'v>>,
-    ) -> Result<&mut Self, EncodeError> {
-        self.names.put_set_var(&mut self.buffer, scope, name, value.into())?;
-        Ok(self)
+    #[must_use]
+    pub fn set(mut self, var: Var, value: impl ToTypedData) -> Self {
+        self.put_set(var.scope(), var.name(), &value.to_typed_data());
+        self
     }
 
     /// Unsets a variable.
+    #[must_use]
+    pub fn unset(mut self, var: Var) -> Self {
+        self.put_unset(var.scope(), var.name());
+        self
+    }
+
+    /// Sets a variable whose name is not known at compile time: `var(<scope>.<var-prefix>.<name>)` in HAProxy's
+    /// configuration. NULL, such as `None`, unsets it.
+    ///
+    /// # Errors
+    /// If HAProxy would drop the variable: because of a byte in its name, or of the name's length.
+    #[inline]
+    pub fn set_var(
+        &mut self,
+        scope: Scope,
+        name: &str,
+        value: impl ToTypedData,
+    ) -> Result<&mut Self, VarError> {
+        self.check(scope, name)?;
+        self.put_set(scope, name, &value.to_typed_data());
+        Ok(self)
+    }
+
+    /// Unsets a variable whose name is not known at compile time.
     ///
     /// # Errors
     /// As [`set_var`](Self::set_var).
-    pub fn unset_var(&mut self, scope: Scope, name: &str) -> Result<&mut Self, EncodeError> {
-        self.names.put_unset_var(&mut self.buffer, scope, name)?;
+    pub fn unset_var(&mut self, scope: Scope, name: &str) -> Result<&mut Self, VarError> {
+        self.check(scope, name)?;
+        self.put_unset(scope, name);
         Ok(self)
+    }
+
+    #[inline]
+    fn check(&self, scope: Scope, name: &str) -> Result<(), VarError> {
+        self.names.check(scope, name).map_err(|error| VarError::new(scope, name, error))
+    }
+
+    /// Checks that no name is too long for HAProxy with this `option var-prefix` (by default the agent's name).
+    ///
+    /// # Errors
+    /// Names the first variable that is.
+    pub fn check_prefix(&self, prefix: &str) -> Result<(), VarError> {
+        let names = NameRule::new(prefix);
+        if self.longest() <= names.max_len() { Ok(()) } else { names.find_too_long(self) }
+    }
+
+    /// The length of the longest `scope` and `name`.
+    #[inline(always)]
+    pub(super) fn longest(&self) -> usize {
+        self.longest.into()
+    }
+
+    #[inline]
+    fn put_set(&mut self, scope: Scope, name: &str, value: &TypedData<'_>) {
+        self.longest = self.longest.max(len_with_scope(scope, name));
+        put_set_var(&mut self.buffer, scope, name, value);
+    }
+
+    fn put_unset(&mut self, scope: Scope, name: &str) {
+        self.longest = self.longest.max(len_with_scope(scope, name));
+        put_unset_var(&mut self.buffer, scope, name);
     }
 
     /// Adds the actions of `other` behind these.
     pub fn append(&mut self, other: &Self) -> &mut Self {
+        self.longest = self.longest.max(other.longest);
         self.buffer.put(other.as_bytes());
         self
+    }
+
+    /// The actions, in order.
+    pub fn iter(&self) -> AckActions<'_> {
+        AckActions::new(self.as_bytes())
+    }
+
+    /// The value of a variable, if it is set; of the last one if it is set more than once.
+    pub fn get(&self, var: Var) -> Option<TypedData<'_>> {
+        self.iter().get(var)
     }
 
     /// Whether there is no action: HAProxy goes on as if the agent had nothing to say.
@@ -169,89 +256,52 @@ impl PartialEq for Actions {
 
 impl Eq for Actions {}
 
-/// What HAProxy takes as the name of a variable.
-///
-/// It keeps `scope.prefix.name` in 64 bytes with a NUL, and drops a variable that does not fit, or whose name has a
-/// byte other than letters, digits, `_` and `.`, without a word.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NameRule {
-    prefix_len: usize,
-}
+impl<'a> IntoIterator for &'a Actions {
+    type Item = Action<'a>;
+    type IntoIter = AckActions<'a>;
 
-impl NameRule {
-    const MAX_FULL_NAME: usize = 63;
-
-    /// A prefix has one byte at least.
-    pub(crate) const ANY_PREFIX: Self = Self { prefix_len: 1 };
-
-    pub(crate) const fn new(prefix: &str) -> Self {
-        Self { prefix_len: prefix.len() }
-    }
-
-    #[inline(always)]
-    pub(crate) fn put_set_var(
-        self,
-        out: &mut impl Sink,
-        scope: Scope,
-        name: &str,
-        value: TypedData<'_>,
-    ) -> Result<(), EncodeError> {
-        self.check(scope, name)?;
-        out.put_head(&Head { start: [1, 3, scope as u8], name, value: Some(&value) });
-        let body = value.body();
-        if !body.is_empty() {
-            out.put(body);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn put_unset_var(
-        self,
-        out: &mut impl Sink,
-        scope: Scope,
-        name: &str,
-    ) -> Result<(), EncodeError> {
-        self.check(scope, name)?;
-        out.put_head(&Head { start: [2, 2, scope as u8], name, value: None });
-        Ok(())
-    }
-
-    #[inline]
-    fn check(self, scope: Scope, name: &str) -> Result<(), EncodeError> {
-        let around = scope.keyword().len() + self.prefix_len + "..".len();
-        if around + name.len() > Self::MAX_FULL_NAME {
-            let max = Self::MAX_FULL_NAME.saturating_sub(around);
-            return Err(EncodeError::NameTooLong { len: name.len(), max });
-        }
-        if is_name(name.as_bytes()) { Ok(()) } else { Err(name_byte(name)) }
+    fn into_iter(self) -> AckActions<'a> {
+        self.iter()
     }
 }
 
-/// Four bytes at a time, without a branch for each.
+/// `sess.ip_score=42 unset txn.challenge`: the actions, with blanks between.
+impl fmt::Display for Actions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, action) in self.iter().enumerate() {
+            write!(f, "{}{action}", if index == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+/// `[sess.ip_score=42, unset txn.challenge]`
+impl fmt::Debug for Actions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.iter(), f)
+    }
+}
+
+/// The length of `scope` and `name`, which was checked: one byte.
 #[inline]
-fn is_name(name: &[u8]) -> bool {
-    let good = |byte: u8| NAME_BYTES[usize::from(byte)];
-    let (fours, rest) = name.as_chunks();
-    fours.iter().all(|&[a, b, c, d]| good(a) & good(b) & good(c) & good(d))
-        && rest.iter().all(|&byte| good(byte))
+fn len_with_scope(scope: Scope, name: &str) -> u8 {
+    (scope.keyword().len() + name.len()) as u8
 }
 
-#[cold]
-fn name_byte(name: &str) -> EncodeError {
-    let bad = name.bytes().find(|&byte| !NAME_BYTES[usize::from(byte)]);
-    EncodeError::NameByte(bad.unwrap_or_default())
-}
-
-/// The bytes that a name may have.
-static NAME_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-        byte += 1;
+/// Adds an action with a checked name.
+#[inline(always)]
+pub(super) fn put_set_var(out: &mut impl Sink, scope: Scope, name: &str, value: &TypedData<'_>) {
+    out.put_head(&Head { start: [1, 3, scope as u8], name, value: Some(value) });
+    let body = value.body();
+    if !body.is_empty() {
+        out.put(body);
     }
-    table
-};
+}
+
+/// Adds an action with a checked name.
+pub(super) fn put_unset_var(out: &mut impl Sink, scope: Scope, name: &str) {
+    out.put_head(&Head { start: [2, 2, scope as u8], name, value: None });
+}
 
 /// All of an action but the body of a STRING or BINARY.
 pub(crate) struct Head<'a> {

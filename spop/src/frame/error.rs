@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use core::fmt;
 
-use crate::wire::ArgErrorKind;
+use crate::wire::{ArgErrorKind, DecodeError};
 
 /// Something that cannot be written as asked. Nothing of it was written.
 #[non_exhaustive]
@@ -30,6 +30,8 @@ pub enum EncodeError {
     TooManyArgs,
     /// An argument comes before the first message.
     ArgWithoutMessage,
+    /// A payload that was given as bytes cannot be read.
+    Payload(DecodeError),
 }
 
 impl fmt::Display for EncodeError {
@@ -50,6 +52,7 @@ impl fmt::Display for EncodeError {
             Self::EmptyMessageName => f.write_str("message without a name"),
             Self::TooManyArgs => f.write_str("message with more than 255 arguments"),
             Self::ArgWithoutMessage => f.write_str("argument before the first message"),
+            Self::Payload(error) => write!(f, "payload cannot be read: {error}"),
         }
     }
 }

@@ -5,18 +5,22 @@ mod action;
 mod disconnect;
 mod error;
 mod hello;
+mod name;
 mod notify;
 mod open;
+mod show;
+mod var;
 
 pub use ack::{Ack, AckActions, AckWriter};
-pub(crate) use action::NameRule;
 pub use action::{Action, Actions, Scope};
 use bytes::BytesMut;
 pub use disconnect::Disconnect;
 pub use error::{ArgError, EncodeError};
 pub use hello::{AgentHello, HaproxyHello};
-pub use notify::{Arg, Args, Message, Messages, Notify, NotifyWriter};
+pub(crate) use name::NameRule;
+pub use notify::{Arg, Args, Message, MessagePosition, Messages, Notify, NotifyWriter};
 pub(crate) use open::OpenFrame;
+pub use var::{Var, VarError};
 
 use self::action::Sink;
 use crate::wire::{DecodeError, DecodeErrorKind, FrameHeader, FrameType, NotifyId, TypedData, parse, varint};
@@ -34,7 +38,7 @@ use crate::wire::{DecodeError, DecodeErrorKind, FrameHeader, FrameType, NotifyId
 /// assert_eq!(disconnect.status, Status::NORMAL);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Frame<B> {
     /// A fragment of a NOTIFY that is not the first one (HAProxy up to 3.0).
     Unset(RawFrame<B>),

@@ -1,13 +1,14 @@
 use alloc::vec::Vec;
+use core::fmt;
 use core::iter::FusedIterator;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::action::Sink;
 use super::{ArgError, EncodeError, OpenFrame, RawFrame, put_bytes, put_value};
 use crate::wire::{
     ArgErrorKind, DecodeError, Flags, FrameHeader, FrameType, FromTypedData, LENGTH_PREFIX, NotifyId, Text,
-    TypedData, parse,
+    ToTypedData, TypedData, parse,
 };
 
 /// A NOTIFY over any storage `B`: checked once, whole, by [`parse`](Notify::parse), and walked without failing or
@@ -30,6 +31,24 @@ use crate::wire::{
 pub struct Notify<B> {
     raw: RawFrame<B>,
     messages: usize,
+}
+
+impl Notify<Bytes> {
+    /// A NOTIFY of its own, for tests and for tools that send frames one by one; `build` writes its messages.
+    ///
+    /// # Errors
+    /// What `build` returns, or [`EncodeError::Payload`] if it wrote a [payload](NotifyWriter::payload) that is no
+    /// messages.
+    pub fn build(
+        id: NotifyId,
+        build: impl FnOnce(&mut NotifyWriter<'_>) -> Result<(), EncodeError>,
+    ) -> Result<Self, EncodeError> {
+        let mut out = BytesMut::new();
+        let mut writer = NotifyWriter::new(id, u32::MAX as usize, &mut out);
+        build(&mut writer)?;
+        writer.finish();
+        Self::parse(out.freeze().slice(LENGTH_PREFIX..)).map_err(EncodeError::Payload)
+    }
 }
 
 impl<B: AsRef<[u8]>> Notify<B> {
@@ -67,9 +86,45 @@ impl<B: AsRef<[u8]>> Notify<B> {
         self.messages().find(|message| message.name() == name)
     }
 
+    /// Where `message`, one of this NOTIFY's, stands: to find it again with [`message_at`](Self::message_at), without
+    /// borrowing from the NOTIFY meanwhile, and without a walk over the messages before it.
+    #[inline]
+    pub fn position(&self, message: &Message<'_>) -> MessagePosition {
+        let args = self.raw.payload().len().saturating_sub(message.args.rest.len());
+        MessagePosition { args, name_len: message.name.as_bytes().len() }
+    }
+
+    /// The message at `position`. With a position in another NOTIFY it is `None`, or nothing that makes sense.
+    #[inline]
+    pub fn message_at(&self, MessagePosition { args, name_len }: MessagePosition) -> Option<Message<'_>> {
+        let (head, rest) = self.raw.payload().split_at_checked(args)?;
+        let (&left, head) = head.split_last()?;
+        let name = head.get(head.len().checked_sub(name_len)?..)?;
+        Some(Message { name: Text::new(name), args: Args { rest, left } })
+    }
+
     pub(crate) fn as_raw(&self) -> &RawFrame<B> {
         &self.raw
     }
+}
+
+/// `1/1 check-client-ip ip=192.0.2.1; log`: the ids, and the messages.
+impl<B: AsRef<[u8]>> fmt::Display for Notify<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id().fmt(f)?;
+        for (index, message) in self.messages().enumerate() {
+            write!(f, "{} {message}", if index == 0 { "" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a message stands in its [`Notify`]: see [`Notify::position`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagePosition {
+    /// Where its arguments start, in bytes from the start of the payload.
+    args: usize,
+    name_len: usize,
 }
 
 /// The messages of a [`Notify`].
@@ -103,7 +158,8 @@ impl<'a> Iterator for Messages<'a> {
 impl ExactSizeIterator for Messages<'_> {}
 impl FusedIterator for Messages<'_> {}
 
-/// One message: what a `spoe-message` section of HAProxy's configuration describes. By default without name and arguments.
+/// One message: what a `spoe-message` section of HAProxy's configuration describes. By default without name and
+/// arguments.
 #[derive(Clone, Debug, Default)]
 pub struct Message<'a> {
     name: Text<'a>,
@@ -125,10 +181,11 @@ impl<'a> Message<'a> {
 
     /// The value of the first argument called `name` (`args name=src`).
     ///
-    /// A sample that gave nothing arrives as NULL: ask for an `Option` to take that for `None`.
+    /// A sample that found nothing, such as a header that the request does not have, arrives as NULL. An `Option` is
+    /// `None` then, and also if there is no such argument.
     ///
     /// # Errors
-    /// If there is no such argument, or its value is not a `T`.
+    /// If there is no such argument and `T` is no `Option`, or if its value is not a `T`.
     pub fn get<T: FromTypedData<'a>>(&self, name: &str) -> Result<T, ArgError> {
         let found = self.args().find(|arg| arg.name == name).map(|arg| arg.value);
         Self::convert(found).map_err(|kind| ArgError::new(self.name, name, kind))
@@ -137,14 +194,22 @@ impl<'a> Message<'a> {
     /// The value of the argument at position `index`, named or not (`args src dst`), counted from 0.
     ///
     /// # Errors
-    /// If there are not so many arguments, or the value is not a `T`.
+    /// If there are not so many arguments and `T` is no `Option`, or if the value is not a `T`.
     pub fn nth<T: FromTypedData<'a>>(&self, index: usize) -> Result<T, ArgError> {
         let found = self.args().nth(index).map(|arg| arg.value);
         Self::convert(found).map_err(|kind| ArgError::new(self.name, format_args!("#{index}"), kind))
     }
 
     fn convert<T: FromTypedData<'a>>(found: Option<TypedData<'a>>) -> Result<T, ArgErrorKind> {
-        T::from_typed_data(found.ok_or(ArgErrorKind::Missing)?)
+        found.map_or_else(T::missing, T::from_typed_data)
+    }
+}
+
+/// `check-client-ip ip=192.0.2.1 port=4711`: the name, and the arguments as [`Arg`] shows them.
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)?;
+        self.args().try_for_each(|arg| write!(f, " {arg}"))
     }
 }
 
@@ -155,6 +220,16 @@ pub struct Arg<'a> {
     pub name: Text<'a>,
     /// Its value.
     pub value: TypedData<'a>,
+}
+
+/// `name=value`, or the value alone of an unnamed argument.
+impl fmt::Display for Arg<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name != "" {
+            write!(f, "{}=", self.name)?;
+        }
+        self.value.fmt(f)
+    }
 }
 
 /// The arguments of a [`Message`]. By default none.
@@ -263,10 +338,10 @@ impl<'b> NotifyWriter<'b> {
     ///
     /// # Errors
     /// If there is no message yet, it has 255 arguments, or the argument does not fit; the frame is unchanged then.
-    pub fn arg<'v>(&mut self, name: &str, value: impl Into<TypedData<'v>>) -> Result<&mut Self, EncodeError> {
+    pub fn arg(&mut self, name: &str, value: impl ToTypedData) -> Result<&mut Self, EncodeError> {
         let count_at = self.count_at.ok_or(EncodeError::ArgWithoutMessage)?;
         let count = self.frame.bytes_mut()[count_at].checked_add(1).ok_or(EncodeError::TooManyArgs)?;
-        let value = value.into();
+        let value = value.to_typed_data();
         self.frame.append(|frame| {
             put_bytes(frame, name.as_bytes());
             put_value(frame, &value);

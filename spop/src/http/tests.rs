@@ -2,7 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::varint;
+use crate::wire::varint;
 
 type Pair<'a> = (&'a [u8], &'a [u8]);
 

@@ -9,4 +9,4 @@ pub mod varint;
 
 pub use error::{ArgErrorKind, DecodeError, DecodeErrorKind};
 pub use header::{Flags, FrameHeader, FrameType, LENGTH_PREFIX, NotifyId};
-pub use typed_data::{DataType, FromTypedData, OwnedTypedData, Text, TypedData};
+pub use typed_data::{DataType, FromTypedData, OwnedTypedData, Text, ToTypedData, TypedData};

@@ -5,7 +5,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use self::to::ToTypedData;
 use super::{ArgErrorKind, varint};
+
+mod show;
+mod to;
 
 /// One typed value, borrowed from the frame it came in.
 ///
@@ -287,6 +291,8 @@ from_value! {
     u16 => |value| Self::Uint32(value.into());
     u32 => |value| Self::Uint32(value);
     u64 => |value| Self::Uint64(value);
+    usize => |value| Self::Uint64(value as u64);
+    isize => |value| Self::Int64(value as i64);
     i8 => |value| Self::Int32(value.into());
     i16 => |value| Self::Int32(value.into());
     i32 => |value| Self::Int32(value);
@@ -301,6 +307,7 @@ from_value! {
     &'a str => |value| Self::String(value.into());
     &'a String => |value| Self::String(value.as_str().into());
     &'a [u8] => |value| Self::Binary(value);
+    &'a Vec<u8> => |value| Self::Binary(value);
 }
 
 /// `None` is NULL.
@@ -321,7 +328,7 @@ impl<'a, T: Into<Self>> From<Option<T>> for TypedData<'a> {
 /// | [`Text`] | STRING |
 /// | `&[u8]`, `Vec<u8>` | BINARY, STRING |
 /// | [`Headers`](crate::http::Headers) | STRING (`req.hdrs`), BINARY (`req.hdrs_bin`) |
-/// | `Option<T>` | NULL as `None`, else as `T` |
+/// | `Option<T>` | `None` if it is NULL or there is no such argument, else as `T` |
 /// | [`TypedData`] | every value |
 pub trait FromTypedData<'a>: Sized {
     /// What this type takes, for the error text.
@@ -332,6 +339,14 @@ pub trait FromTypedData<'a>: Sized {
     /// # Errors
     /// If the value has another type, does not fit, or is not UTF-8 where it must be.
     fn from_typed_data(value: TypedData<'a>) -> Result<Self, ArgErrorKind>;
+
+    /// What stands for an argument that is not there.
+    ///
+    /// # Errors
+    /// [`ArgErrorKind::Missing`], for all but `Option`.
+    fn missing() -> Result<Self, ArgErrorKind> {
+        Err(ArgErrorKind::Missing)
+    }
 }
 
 #[cold]
@@ -397,6 +412,10 @@ impl<'a, T: FromTypedData<'a>> FromTypedData<'a> for Option<T> {
 
     fn from_typed_data(value: TypedData<'a>) -> Result<Self, ArgErrorKind> {
         if value == TypedData::Null { Ok(None) } else { T::from_typed_data(value).map(Some) }
+    }
+
+    fn missing() -> Result<Self, ArgErrorKind> {
+        Ok(None)
     }
 }
 

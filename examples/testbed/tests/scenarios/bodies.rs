@@ -112,7 +112,7 @@ async fn start(
             let bodies = (0..message.args().len()).map(|at| message.nth::<&[u8]>(at));
             let bodies = bodies.collect::<Result<Vec<_>, _>>()?;
             let mut actions = Actions::new();
-            actions.set_var(Scope::Transaction, "sum", &checksum(bodies.iter().copied()))?;
+            actions.set_var(Scope::Transaction, "sum", checksum(bodies.iter().copied()))?;
             let length: usize = bodies.iter().map(|body| body.len()).sum();
             actions.set_var(Scope::Transaction, "length", length as u64)?;
             Ok::<_, BoxError>(actions)

@@ -109,7 +109,7 @@ fn server() -> Server<impl spop_tokio::Service> {
             // As a panic, but without its lines in the output of the test.
             Some("panic") => std::panic::resume_unwind(Box::new("as asked for")),
             Some("slow") => std::future::pending().await,
-            Some("big") => drop(actions.set_var(Scope::Transaction, "big", &"x".repeat(20_000))?),
+            Some("big") => drop(actions.set_var(Scope::Transaction, "big", "x".repeat(20_000))?),
             Some("wrong-type") => drop(message.get::<u32>("path")?),
             _ => {}
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::EncodeError;
 
 /// Every scope, its byte, and the longest name that HAProxy takes in it for a prefix of one byte.
 const SCOPES: [(Scope, u8, usize); 5] = [

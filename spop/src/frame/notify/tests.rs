@@ -104,7 +104,7 @@ mod reading {
         assert_eq!(wrong.to_string(), "message check, argument port: want STRING, got INT64");
         let utf8 = message.get::<&str>("s").unwrap_err();
         assert_eq!(utf8.to_string(), "message check, argument s: not UTF-8");
-        let missing = message.get::<Option<u8>>("nope").unwrap_err();
+        let missing = message.get::<u8>("nope").unwrap_err();
         assert_eq!(missing.to_string(), "message check, argument nope: missing");
         let integer = message.nth::<u8>(0).unwrap_err();
         assert_eq!(integer.to_string(), "message check, argument #0: want an integer (u8), got NULL");
@@ -117,6 +117,48 @@ mod reading {
         let message = notify.message("m").unwrap();
         assert_eq!(message.get::<Option<&str>>("ua").unwrap(), None);
         assert_eq!(message.get::<Option<u8>>("p").unwrap(), Some(7));
+    }
+
+    #[test]
+    fn an_argument_that_is_not_there_is_none() {
+        let bytes = frame(b"\x01m\x00");
+        let notify = Notify::parse(&bytes).unwrap();
+        let message = notify.message("m").unwrap();
+        assert_eq!(message.get::<Option<&str>>("ua").unwrap(), None);
+        assert_eq!(message.nth::<Option<u8>>(0).unwrap(), None);
+    }
+
+    #[test]
+    fn a_message_is_found_again_by_its_position() {
+        let bytes = frame(b"\x01a\x01\x01x\x11\x04name\x02\x01y\x01\x01z\x11\x01b\0");
+        let notify = Notify::parse(&bytes).unwrap();
+        for message in notify.messages() {
+            let again = notify.message_at(notify.position(&message)).unwrap();
+            assert_eq!(again.to_string(), message.to_string());
+        }
+        assert_eq!(notify.messages().len(), 3);
+    }
+
+    #[test]
+    fn a_position_in_another_notify_is_no_message_or_any() {
+        let long = frame(b"\x01a\x01\x01x\x08\x05hello\x04name\x00");
+        let long = Notify::parse(&long).unwrap();
+        let positions = long.messages().map(|message| long.position(&message));
+        for payload in [&b""[..], b"\x01a\0", b"\x01a\0\x01b\0\x01c\0\x01d\0\x01e\0"] {
+            let bytes = frame(payload);
+            let notify = Notify::parse(&bytes).unwrap();
+            for position in positions.clone() {
+                let message = notify.message_at(position).unwrap_or_default();
+                assert!(message.args().count() <= payload.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_notify_reads_as_a_list_of_its_messages() {
+        let bytes = frame(b"\x05check\x03\x02ip\x06\xc0\0\x02\x01\x00\x11\x01s\x08\x02a\"\x03log\0");
+        let notify = Notify::parse(&bytes).unwrap();
+        assert!(notify.to_string().ends_with(r#" check ip=192.0.2.1 true s="a\""; log"#), "{notify}");
     }
 
     #[test]
