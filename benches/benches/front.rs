@@ -1,9 +1,13 @@
 //! A `Router` next to a hand-written `Service`, with criterion.
 
-use benches::front::{Agent, BURST, Front};
+#[path = "../src/bin/front-instructions/front.rs"]
+mod front;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-fn front(criterion: &mut Criterion) {
+use crate::front::{Agent, BURST, Front};
+
+fn agents(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("front check-client-ip");
     group.throughput(Throughput::Elements(BURST));
     for agent in Agent::ALL {
@@ -15,5 +19,5 @@ fn front(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, front);
+criterion_group!(benches, agents);
 criterion_main!(benches);

@@ -1,4 +1,6 @@
 //! What a `Router` with extractors costs next to a hand-written `Service` that does the same.
+//!
+//! Not in the library of the benchmarks: more callers there change what the compiler inlines into the other figures.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How the agent is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agent {
+pub(crate) enum Agent {
     /// A `Service` by hand.
     Service,
     /// A `Router` with an async handler.
@@ -25,7 +27,7 @@ pub enum Agent {
 
 impl Agent {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Service, Self::Async, Self::Plain];
+    pub(crate) const ALL: [Self; 3] = [Self::Service, Self::Async, Self::Plain];
 }
 
 impl fmt::Display for Agent {
@@ -39,7 +41,7 @@ impl fmt::Display for Agent {
 }
 
 /// Requests of a burst.
-pub const BURST: u64 = 16;
+pub(crate) const BURST: u64 = 16;
 
 const MESSAGE: &str = "check-client-ip";
 const SCORE: Var = Var::session("ip_score");
@@ -83,7 +85,7 @@ fn check_at_once(State(scores): State<Arc<Scores>>, Args(check): Args<Check>) ->
 }
 
 /// An agent and its client on one thread, with a pipe in memory between.
-pub struct Front {
+pub(crate) struct Front {
     runtime: Runtime,
     io: DuplexStream,
     burst: BytesMut,
@@ -95,7 +97,7 @@ impl Front {
     ///
     /// # Errors
     /// If there is no runtime, or the agent does not answer.
-    pub fn new(agent: Agent) -> Result<Self, BoxError> {
+    pub(crate) fn new(agent: Agent) -> Result<Self, BoxError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (mut io, other) = duplex(128 * 1024);
         let scores = Arc::new(Scores { local: 100 });
@@ -131,7 +133,7 @@ impl Front {
     ///
     /// # Errors
     /// If the agent does not answer.
-    pub fn run(&mut self, bursts: u64) -> Result<(), BoxError> {
+    pub(crate) fn run(&mut self, bursts: u64) -> Result<(), BoxError> {
         let Self { runtime, io, burst, answer } = self;
         runtime.block_on(async {
             for _ in 0..bursts {

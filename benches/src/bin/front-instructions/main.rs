@@ -5,12 +5,15 @@
 //! front-instructions run router-async 1000                         # one of them, to be profiled
 //! ```
 
+mod front;
+
 use std::env;
 use std::process::ExitCode;
 
 use benches::cli::{self, Error};
-use benches::front::{Agent, BURST, Front};
 use benches::instructions::count_instructions;
+
+use crate::front::{Agent, BURST, Front};
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
