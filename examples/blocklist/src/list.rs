@@ -125,11 +125,6 @@ impl Draft {
         self.refused
     }
 
-    /// True if nothing changes.
-    pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty() && self.texts.iter().all(Vec::is_empty)
-    }
-
     /// `list` with the changes, and without what has expired: a walk over all of it, some 20 ms for a million entries.
     pub fn apply_to(self, list: &List, now: u32) -> List {
         let Self { v4, v6, texts, mut reasons, .. } = self;
