@@ -16,6 +16,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+#[allow(dead_code, reason = "not every test needs it")]
 pub(crate) async fn agent(arguments: &[&str]) -> Result<AgentProcess, Error> {
     AgentProcess::start(command(arguments), SOON).await
 }
