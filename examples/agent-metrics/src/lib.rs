@@ -1,7 +1,7 @@
 //! The metrics of an agent, for Prometheus: one place for all examples.
 //!
-//! Whoever can connect can hold a place for five seconds, whether it sends nothing or reads nothing. When all 16 places are
-//! taken the next one waits in the listener's backlog.
+//! Whoever can connect can hold a place for five seconds, whether it sends nothing or reads nothing. When all 16 places
+//! are taken the next one waits in the listener's backlog.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -36,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After an error of `accept`, such as no file descriptor left: it passes, but not at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Records from now on, and serves what is recorded at `/metrics`. To be called before the server is made, which looks its
-/// metrics up.
+/// Records from now on, and serves what is recorded at `/metrics`. To be called before the server is made, which looks
+/// its metrics up.
 ///
 /// # Errors
 /// If nobody can listen at `address`, or if there is a recorder already.

@@ -50,7 +50,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Looks up in `current`; `block_unknown` is the answer as long as there is no list, and if a request makes no sense.
+    /// Looks up in `current`; `block_unknown` is the answer as long as there is no list, and if a request makes no
+    /// sense.
     pub fn new(current: Arc<Current>, block_unknown: bool) -> Self {
         let count = |result| counter!("blocklist_checks_total", "result" => result);
         let [blocked, allowed, unknown] = ["blocked", "allowed", "unknown"].map(count);

@@ -45,8 +45,8 @@ impl Current {
 
     /// Looks something up in the list, `None` until there is one. `look_up` should be short: a new list waits for it.
     ///
-    /// The lock is held to write only while one pointer is exchanged for another, so nobody waits for a list to be made,
-    /// nor for an old one to be freed.
+    /// The lock is held to write only while one pointer is exchanged for another, so nobody waits for a list to be
+    /// made, nor for an old one to be freed.
     #[inline]
     pub fn with<T>(&self, look_up: impl FnOnce(Option<&List>) -> T) -> T {
         look_up(self.list.read().unwrap_or_else(PoisonError::into_inner).as_deref())

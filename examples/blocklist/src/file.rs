@@ -16,8 +16,8 @@ use crate::list::List;
 use crate::rule::NEVER;
 use crate::source::{Intake, Source, loaded};
 
-/// How often the file is looked at. It is read once it has stayed the same from one look to the next, so that a file that is
-/// being written is not taken for a short one.
+/// How often the file is looked at. It is read once it has stayed the same from one look to the next, so that a file
+/// that is being written is not taken for a short one.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A longer line is bad, and is not read into memory whole. A rule, its reason and the rest fit.

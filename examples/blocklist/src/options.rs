@@ -8,15 +8,15 @@ use spop_tokio::spop::conf::HaproxyVersion;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-Answers the SPOE message check-request with txn.<var-prefix>.blocked, .reason and .until, by a list that changes while the
-agent runs.
+Answers the SPOE message check-request with txn.<var-prefix>.blocked, .reason and .until, by a list that changes while
+the agent runs.
 
 Usage: blocklist [OPTIONS]
 
       --listen ADDR        listen at HOST:PORT or unix:PATH (default 127.0.0.1:12345)
       --file FILE          the list, read again when it changes (default blocklist.txt)
-      --redis URL          take the list from Redis instead, such as redis://127.0.0.1:6379 or, in a build with the feature
-                           tls, rediss://USER:PASSWORD@HOST:6379/0
+      --redis URL          take the list from Redis instead, such as redis://127.0.0.1:6379 or, in a build with the
+                           feature tls, rediss://USER:PASSWORD@HOST:6379/0
       --key NAME           the sorted set in Redis (default blocklist); its changes are in the stream NAME:changes
       --when-unknown WORD  allow or block, as long as there is no list (default allow)
       --max-entries N      ignore entries past so many (default 2000000)

@@ -1,10 +1,10 @@
 //! Entries in Redis, which any number of agents on any number of machines share.
 //!
 //! The sorted set `KEY` has an entry a member, written as in a file, with the time of its expiry as its score. Whoever
-//! changes it adds the change to the stream `KEY:changes` in the same transaction. An agent notes the end of the stream,
-//! loads the set page by page, and then reads the stream from there on: a change that falls between the two is seen
-//! twice, which does no harm, and none is missed. After a lost connection, or when the stream was cut shorter than what the
-//! agent had read, it loads the set anew.
+//! changes it adds the change to the stream `KEY:changes` in the same transaction. An agent notes the end of the
+//! stream, loads the set page by page, and then reads the stream from there on: a change that falls between the two is
+//! seen twice, which does no harm, and none is missed. After a lost connection, or when the stream was cut shorter than
+//! what the agent had read, it loads the set anew.
 
 use std::fmt;
 use std::sync::Arc;

@@ -12,9 +12,9 @@ use crate::rule;
 
 /// Has the entries, and knows when they change.
 pub trait Source: fmt::Display + Send + 'static {
-    /// Waits for the list that comes after `list`, and returns it; `None` if the source has just been asked, and `list` is
-    /// still right. The first call brings a list as soon as there is one. It must come back within seconds, with `None` if
-    /// nothing else: that is how the age of the list is known.
+    /// Waits for the list that comes after `list`, and returns it; `None` if the source has just been asked, and `list`
+    /// is still right. The first call brings a list as soon as there is one. It must come back within seconds, with
+    /// `None` if nothing else: that is how the age of the list is known.
     ///
     /// # Errors
     /// If the source cannot be reached or makes no sense. It is asked again after a second.

@@ -59,7 +59,7 @@ const NONE: u32 = u32::MAX;
 pub(crate) const MAX_ROWS: usize = (ALLOW - 1) as usize;
 
 /// A search begins in the first keys of all blocks, which stay in the processor's cache, and ends in the rows of one.
-const BLOCK: usize = 64;
+const BLOCK: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K> {
@@ -101,8 +101,8 @@ impl<K: Key> Table<K> {
         }
     }
 
-    /// This table with `changes`: a rule is added, replaced, or removed by `None`. Of several changes of a rule the last
-    /// one counts. Rules that have expired are left out. Reasons of this table get the number that `reason` says.
+    /// This table with `changes`: a rule is added, replaced, or removed by `None`. Of several changes of a rule the
+    /// last one counts. Rules that have expired are left out. Reasons of this table get the number that `reason` says.
     pub(crate) fn changed(
         &self,
         mut changes: Vec<(K, Option<Value>)>,
