@@ -118,6 +118,40 @@ async fn without_the_agent_the_site_serves_and_the_agent_comes_back() -> BoxResu
     Ok(())
 }
 
+#[tokio::test]
+async fn an_agent_that_is_stopped_under_load_leaves_no_request_unanswered() -> BoxResult {
+    let site = Backend::start().await?;
+    let program = haproxies()?.pop().ok_or("no HAProxy")?;
+    let mut agent = agent(&["--file", &file("blocklist.txt")]).await?;
+    let haproxy = haproxy(&program, &agent, [&site, &site]).await?;
+    let address = haproxy.http();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn(async move {
+                let source = Ipv4Addr::new(127, 0, 0, 9).into();
+                let mut client = http::Connection::open(address, Some(source), SOON).await?;
+                // Blocked until HAProxy knows that the agent is gone, and let in from then on: never an error.
+                let mut blocked = 0;
+                loop {
+                    match client.send(&http::Request::new("GET", "/")).await?.status {
+                        403 => blocked += 1,
+                        200 => return Ok::<usize, testbed::Error>(blocked),
+                        other => panic!("{other} after {blocked}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(agent.terminate(SOON).await?.success());
+    for client in clients {
+        assert!(client.await?? > 10);
+    }
+    let stopped = |line: &str| line.contains("stopped unanswered=0");
+    agent.wait_for_log("its last line", SOON, stopped).await?;
+    Ok(())
+}
+
 fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_blocklist")).args(args).output().unwrap()
 }
