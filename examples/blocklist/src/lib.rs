@@ -1,7 +1,7 @@
 //! Blocks requests by a list that changes while the agent runs. See the README.
 //!
 //! ```text
-//! Source (file, Redis) ──next list──▶ Current ◀──look-up── agent ◀──check-request── HAProxy
+//! Source (file, Redis) ──list──▶ Current ◀──look-up── agent ◀──check-request── HAProxy
 //! ```
 
 pub mod agent;
