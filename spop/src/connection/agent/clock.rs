@@ -33,7 +33,7 @@ pub(super) struct Clock {
     pub(super) settled: Option<Instant>,
     /// When the drain must be over.
     pub(super) deadline: Option<Instant>,
-    /// Whether it was over before.
+    /// Whether it was over before, and the deadline has become the end of the second after it.
     pub(super) cut: bool,
     /// When the connection is closed, whether the peer has taken the last bytes or not.
     pub(super) linger: Instant,

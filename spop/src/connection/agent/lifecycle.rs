@@ -224,8 +224,10 @@ impl Connection {
     pub(super) fn start_closing(&mut self) {
         self.state = State::Closing;
         // A peer that reads slowly has as long as a drain may take.
-        let latest = self.clock.deadline.unwrap_or_default().max(self.clock.now);
-        self.clock.linger = latest + LINGER;
+        self.clock.linger = match self.clock.deadline {
+            Some(end) if self.clock.cut => end,
+            deadline => deadline.unwrap_or_default().max(self.clock.now) + LINGER,
+        };
         self.set_bound();
     }
 

@@ -282,8 +282,8 @@ impl Connection {
             // With one request at a time few bytes can be unread. HAProxy is told so while those that wait can still be answered.
             self.stop_pipelining();
         }
-        if part == 0 && self.state == State::Closing {
-            // The peer is not late: it is us who wait.
+        if part == 0 && self.state == State::Closing && self.clock.deadline.is_none() {
+            // The peer is not late: it is us who wait. A drain ends all the same.
             self.start_closing();
         }
         part
