@@ -6,6 +6,7 @@ mod flow;
 mod fragments;
 mod hello;
 mod lifecycle;
+mod narrow;
 mod running;
 mod tickets;
 mod timeouts;

@@ -297,7 +297,7 @@ fn haproxy_from_3_1_is_asked_to_send_one_notify_at_a_time_by_a_second_hello() {
     transcript.agent(&["HELLO 2.0 1000 fragmentation"]).state(State::Running).in_flight(1);
     assert_eq!(transcript.connection.negotiated().unwrap().capabilities, Capabilities::NONE);
     transcript.connection.stop_pipelining();
-    // A drain need not ask again, and gives it the time to read that.
+    // A drain need not ask again, and lets it have the time to read that.
     transcript.agent(&[]).drain().agent(&[]).state(State::Settling).wakes(SETTLE, &[]);
     transcript.ack(1, 1).agent(&["ACK 1/1", "DISCONNECT 0"]);
 }

@@ -2,20 +2,20 @@
 
 use super::*;
 
-const HELLO: &str = "HELLO 2.0 16380 fragmentation";
+pub(super) const HELLO: &str = "HELLO 2.0 16380 fragmentation";
 /// How long HAProxy has to read, once it is seen running: the default.
-const GRACE: Duration = Duration::from_millis(5);
+pub(super) const GRACE: Duration = Duration::from_millis(5);
 /// How long it has if nothing is seen of it.
 const SILENCE: Duration = Duration::from_millis(500);
 /// What HAProxy sends that much later than bytes to it were sent, it sends after they have arrived.
-const UNDER_WAY: Duration = Duration::from_micros(2500);
+pub(super) const UNDER_WAY: Duration = Duration::from_micros(2500);
 
 /// The ids of HAProxy's first `count` NOTIFYs.
-fn ids(count: u64) -> impl Iterator<Item = u64> + Clone {
+pub(super) fn ids(count: u64) -> impl Iterator<Item = u64> + Clone {
     (0..count).map(|index| 2 * index + 1)
 }
 
-fn acks(ids: impl Iterator<Item = u64>, size: usize) -> Vec<String> {
+pub(super) fn acks(ids: impl Iterator<Item = u64>, size: usize) -> Vec<String> {
     ids.map(|id| format!("ACK {id}/1 of {size} bytes")).collect()
 }
 
@@ -45,7 +45,7 @@ impl Transcript {
 
     /// Each in turn, without actions.
     #[track_caller]
-    fn asked_and_answered(&mut self, ids: impl IntoIterator<Item = u64>) -> &mut Self {
+    pub(super) fn asked_and_answered(&mut self, ids: impl IntoIterator<Item = u64>) -> &mut Self {
         for id in ids {
             self.asked([id]).ack(id, 1).agent(&[&format!("ACK {id}/1")]);
         }
@@ -63,120 +63,6 @@ fn assert_was_read(transcript: &mut Transcript) {
 #[track_caller]
 fn assert_was_not_read(transcript: &mut Transcript) {
     transcript.agent(&[]);
-}
-
-#[test]
-fn a_window_of_819_bytes_each_leaves_at_once() {
-    let mut transcript = Transcript::mux(Config::new());
-    transcript.asked(ids(20));
-    for id in ids(20) {
-        transcript.long_ack(id, 819);
-    }
-    assert_eq!(transcript.connection.poll_transmit(transcript.now).len(), 20 * 819);
-    assert_eq!(transcript.transmit(), acks(ids(20), 819));
-}
-
-/// HAProxy's buffer takes 16,383 bytes: 20 answers of 409 that are unread, 23 bytes, and 20 answers of 409.
-#[test]
-fn pipelining_ends_once_a_window_of_the_longest_answers_does_not_fit_behind_what_is_unread() {
-    for (last, capabilities) in [(23, Capabilities::PIPELINING), (24, Capabilities::NONE)] {
-        let mut transcript = Transcript::mux(Config::new());
-        transcript.asked(ids(21));
-        for id in ids(20) {
-            transcript.long_ack(id, 409);
-        }
-        transcript.long_ack(41, last).transmit();
-        assert_eq!(transcript.connection.negotiated().unwrap().capabilities, capabilities, "{last}");
-    }
-}
-
-#[test]
-fn pipelining_ends_while_all_that_wait_can_still_be_answered() {
-    let mut transcript = Transcript::mux(Config::new());
-    transcript.asked(ids(20));
-    for id in ids(20) {
-        transcript.long_ack(id, 400);
-    }
-    assert_eq!(transcript.transmit(), acks(ids(20), 400));
-    transcript.asked(ids(40).skip(20)).long_ack(41, 400).agent(&["ACK 41/1 of 400 bytes", HELLO]);
-    for id in ids(40).skip(21) {
-        transcript.long_ack(id, 400);
-    }
-    assert_eq!(transcript.transmit(), acks(ids(40).skip(21), 400), "without a pause");
-}
-
-#[test]
-fn an_answer_of_820_bytes_ends_pipelining_before_it_is_sent() {
-    let mut transcript = Transcript::mux(Config::new());
-    transcript.asked(ids(3)).long_ack(1, 819);
-    assert_eq!(transcript.connection.longest_ack(), 819);
-    transcript.long_ack(3, 820);
-    assert_eq!(transcript.connection.longest_ack(), 820);
-    assert_eq!(transcript.connection.negotiated().unwrap().capabilities, Capabilities::NONE);
-    transcript.long_ack(5, 820).agent(&[
-        "ACK 1/1 of 819 bytes",
-        HELLO,
-        "ACK 3/1 of 820 bytes",
-        "ACK 5/1 of 820 bytes",
-    ]);
-}
-
-/// So that the server can say so in the first AGENT-HELLO of the next connection.
-#[test]
-fn long_answers_are_noticed_without_pipelining_too() {
-    let mut transcript = Transcript::mux(Config::new().pipelining(false));
-    transcript.asked([1]).long_ack(1, 820).agent(&["ACK 1/1 of 820 bytes"]);
-    assert_eq!(transcript.connection.longest_ack(), 820);
-}
-
-#[test]
-fn who_expects_long_answers_says_so_in_the_first_agent_hello() {
-    for (longest, capabilities) in [(819, "pipelining"), (820, "")] {
-        let mut transcript = Transcript::new(Config::new().longest_ack(longest));
-        let connected = format!("CONNECTED 16380 {capabilities}");
-        transcript.haproxy(&hello("2.0", 16_380, "pipelining", b"")).events(&[&connected]);
-    }
-}
-
-#[test]
-fn who_learns_that_answers_are_long_ends_pipelining_at_once() {
-    let mut transcript = Transcript::mux(Config::new());
-    transcript.connection.expect_acks(819);
-    transcript.agent(&[]);
-    transcript.connection.expect_acks(820);
-    transcript.agent(&[HELLO]);
-}
-
-/// HAProxy says what its buffer takes: 16,384 is only the default.
-#[test]
-fn a_tune_bufsize_of_4096_has_20_answers_of_204_bytes() {
-    for (size, long) in [(204, false), (205, true)] {
-        let mut transcript = Transcript::new(Config::new());
-        transcript.haproxy(&hello("2.0", 4092, "pipelining", b"")).events(&["CONNECTED 4092 pipelining"]);
-        transcript.transmit();
-        transcript.asked(ids(20));
-        for id in ids(20) {
-            transcript.long_ack(id, size);
-        }
-        assert_eq!(transcript.connection.longest_ack(), size);
-        if long {
-            let sent = transcript.transmit();
-            assert_eq!(sent[0], "HELLO 2.0 4092 fragmentation");
-            assert_eq!(sent[1..], acks(ids(19), 205), "4095 bytes at most");
-        } else {
-            assert_eq!(transcript.transmit(), acks(ids(20), 204), "without a pause");
-        }
-    }
-}
-
-#[test]
-fn an_agents_own_smaller_frames_do_not_make_haproxys_buffer_smaller() {
-    let mut transcript = Transcript::mux(Config::new().max_frame_size(4092));
-    transcript.asked(ids(20));
-    for id in ids(20) {
-        transcript.long_ack(id, 819);
-    }
-    assert_eq!(transcript.transmit(), acks(ids(20), 819));
 }
 
 #[test]
@@ -252,6 +138,23 @@ fn notifies_that_lay_in_our_socket_do_not_count() {
     assert_was_not_read(&mut transcript);
     transcript.wakes(SILENCE - GRACE * 2, &[]);
     assert_was_read(&mut transcript);
+}
+
+#[test]
+fn notifies_that_lay_in_our_socket_do_not_count_without_pipelining() {
+    let mut transcript = full_without_pipelining();
+    transcript.asked_and_answered(ids(6).skip(1)).asked([101]).long_ack(101, 16_000).agent(&[]);
+}
+
+#[test]
+fn notifies_count_for_all_that_waits_for_evidence() {
+    let mut transcript = Transcript::mux(Config::new());
+    transcript.asked(ids(4)).long_ack(1, 8000).agent(&[HELLO, "ACK 1/1 of 8000 bytes"]);
+    transcript.connection.input_drained();
+    transcript.long_ack(3, 8000).agent(&["ACK 3/1 of 8000 bytes"]).connection.input_drained();
+    // One of them ends the wait for the first, and the next one that for the second.
+    transcript.asked(ids(66).skip(4)).long_ack(5, 8000).long_ack(7, 8000);
+    transcript.agent(&["ACK 5/1 of 8000 bytes", "ACK 7/1 of 8000 bytes"]);
 }
 
 #[test]
@@ -404,30 +307,6 @@ fn who_waits_for_evidence_looks_for_some_from_elsewhere_every_grace() {
         assert_eq!(transcript.connection.poll_timeout(), Some(transcript.now + GRACE));
         transcript.after(GRACE);
     }
-}
-
-#[test]
-fn once_haproxy_has_read_that_it_is_to_send_one_at_a_time_a_notify_stands_for_the_end_of_those_before() {
-    let mut transcript = Transcript::mux(Config::new());
-    transcript.asked([1]).connection.stop_pipelining();
-    transcript.agent(&[HELLO]).connection.input_drained();
-    transcript.after(UNDER_WAY).connection.input_drained();
-    // These may have been sent before it has read that.
-    transcript.asked([3]).after(GRACE).asked([5]).in_flight(3).connection.input_drained();
-    transcript.haproxy(&notify(7, 1));
-    transcript.events(&["GIVEN UP 5/1", "GIVEN UP 3/1", "GIVEN UP 1/1", "NOTIFY 7/1"]);
-}
-
-#[test]
-fn notifies_from_before_haproxy_sends_one_at_a_time_do_not_count() {
-    let mut transcript = Transcript::mux(Config::new());
-    transcript.asked([1]).connection.stop_pipelining();
-    transcript.agent(&[HELLO]).connection.input_drained();
-    transcript.after(UNDER_WAY).connection.input_drained();
-    transcript.long_ack(1, 15_000).agent(&["ACK 1/1 of 15000 bytes"]).connection.input_drained();
-    // After the last of them the HELLO was read, but not the ACK.
-    transcript.asked_and_answered([3, 5, 7]).after(GRACE).asked_and_answered([9]).connection.input_drained();
-    transcript.asked([11]).long_ack(11, 15_000).agent(&[]);
 }
 
 /// A NOTIFY of HAProxy's next round stands for the bytes of the one before.
