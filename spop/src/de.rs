@@ -53,11 +53,11 @@ impl<'a> Message<'a> {
     ///
     /// # Which argument goes where
     ///
-    /// - A struct, or a map, takes arguments by name: the first of each name, as [`get`](Self::get) does. An `Option` is `None`
-    ///   if there is no such argument, or if it is NULL; `#[serde(default)]` is for a missing one only. Arguments that the
-    ///   struct does not have are passed over, unless it says `#[serde(deny_unknown_fields)]`.
-    /// - A tuple, a tuple struct or a sequence takes arguments by position, named or not (`args src dst`). Further ones are
-    ///   passed over.
+    /// - A struct, or a map, takes arguments by name: the first of each name, as [`get`](Self::get) does. An `Option`
+    ///   is `None` if there is no such argument, or if it is NULL; `#[serde(default)]` is for a missing one only.
+    ///   Arguments that the struct does not have are ignored, unless it says `#[serde(deny_unknown_fields)]`.
+    /// - A tuple, a tuple struct or a sequence takes arguments by position, named or not (`args src dst`). Further ones
+    ///   are ignored.
     /// - An enum takes the message's name for the variant, and the arguments for what is in it.
     ///
     /// ```
@@ -87,13 +87,13 @@ impl<'a> Message<'a> {
     ///
     /// # Which value goes where
     ///
-    /// Each field takes what [`get`](Self::get) takes for its type: integers are checked against their range, `IpAddr` is IPV4
-    /// or IPV6 and never a STRING. Beyond that, an enum without data takes the STRING that names its variant, `Vec<u8>` and
-    /// all that asks for bytes a BINARY or STRING. [`Text`] and [`Headers`](crate::http::Headers) can be
+    /// Each field takes what [`get`](Self::get) takes for its type: integers are checked against their range, `IpAddr`
+    /// is IPV4 or IPV6 and never a STRING. Beyond that, an enum without data takes the STRING that names its variant,
+    /// `Vec<u8>` and all that asks for bytes a BINARY or STRING. [`Text`] and [`Headers`](crate::http::Headers) can be
     /// fields, with `#[serde(borrow)]`.
     ///
-    /// The format is a binary one to serde (not human-readable): a type with a form for each, such as `Uuid`, wants the binary
-    /// one.
+    /// The format is a binary one to serde (not human-readable): a type with a form for each, such as `Uuid`, wants the
+    /// binary one.
     ///
     /// # Errors
     /// Names the argument and what is wrong with it, the first one found.
