@@ -327,6 +327,16 @@ fn without_pipelining_no_notify_can_have_crossed_the_answer() {
     transcript.wakes(GRACE, &[]).agent(&["ACK 3/1 of 16000 bytes"]);
 }
 
+#[test]
+fn without_pipelining_each_notify_is_evidence_for_all_answers_before_it() {
+    let mut transcript = Transcript::mux(Config::new().pipelining(false));
+    for (id, size) in [(1, 2000), (3, 2000), (5, 8000)] {
+        transcript.asked([id]).long_ack(id, size).agent(&[&format!("ACK {id}/1 of {size} bytes")]);
+    }
+    transcript.asked([7]).long_ack(7, 10_000).agent(&[]);
+    transcript.wakes(GRACE, &[]).agent(&["ACK 7/1 of 10000 bytes"]);
+}
+
 /// A NOTIFY between the two would be lost: HAProxy's buffer takes 16,383 bytes, and the DISCONNECT has 41.
 #[test]
 fn a_disconnect_stays_with_the_ack_before_it() {
