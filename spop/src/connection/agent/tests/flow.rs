@@ -243,8 +243,9 @@ fn what_is_sent_later_takes_nothing_from_the_evidence_that_waits() {
     transcript.long_ack(3, 4000).agent(&["ACK 3/1 of 4000 bytes"]).connection.input_drained();
     transcript.after(UNDER_WAY).long_ack(5, 4000).agent(&["ACK 5/1 of 4000 bytes"]);
     transcript.connection.input_drained();
-    // The first two were read.
+    // The first two were read, the third one need not be.
     transcript.asked([9]).after(GRACE).long_ack(7, 10_000).agent(&["ACK 7/1 of 10000 bytes"]);
+    transcript.long_ack(9, 3000).agent(&[]);
 }
 
 /// HAProxy keeps what it has read of it in its buffer.
