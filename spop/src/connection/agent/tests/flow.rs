@@ -300,6 +300,15 @@ fn a_notify_shows_haproxy_running_after_the_moment_when_all_input_was_handled() 
 }
 
 #[test]
+fn a_notify_that_waited_in_the_input_shows_nothing() {
+    let mut transcript = Transcript::mux(Config::new().max_in_flight(1));
+    transcript.haproxy(&[notify(1, 1), notify(3, 1)].concat()).events(&["NOTIFY 1/1"]);
+    transcript.connection.input_drained();
+    transcript.ack(1, 1).events(&["NOTIFY 3/1"]);
+    assert_eq!(transcript.connection.seen_running_after(), None);
+}
+
+#[test]
 fn who_waits_for_evidence_looks_for_some_from_elsewhere_every_grace() {
     let mut transcript = full();
     transcript.long_ack(3, 16_000);
