@@ -1,7 +1,8 @@
-//! HAProxy's Stream Processing Offload Protocol, SPOP (SPOE.txt, section 3), without IO: bytes in, events and bytes out.
+//! HAProxy's Stream Processing Offload Protocol, SPOP (SPOE.txt, section 3), without IO: bytes in, events and bytes
+//! out.
 //!
-//! HAProxy hands work on a stream to an agent: it sends NOTIFY frames with messages, such as the client's address or the
-//! request's headers, and gets ACK frames with actions, which set variables that its rules can use.
+//! HAProxy hands work on a stream to an agent: it sends NOTIFY frames with messages, such as the client's address or
+//! the request's headers, and gets ACK frames with actions, which set variables that its rules can use.
 //!
 //! ```text
 //!   bytes from the peer                                        bytes to the peer
@@ -19,8 +20,8 @@
 //! - [`agent::Connection`] and [`haproxy::Connection`] are the two sides of a connection as state machines. They own no
 //!   socket and no clock. For a server that drives one, see the crate `spop-tokio`.
 //! - [`Notify`] and [`Ack`] are views over the bytes they came in: checked once, whole, then walked without failing,
-//!   allocating or copying. [`TypedData`] is one value, [`Text`] bytes that are meant as text, [`http::Headers`] the headers
-//!   of a request.
+//!   allocating or copying. [`TypedData`] is one value, [`Text`] bytes that are meant as text, [`http::Headers`] the
+//!   headers of a request.
 //! - [`Actions`] and [`AckWriter`] build answers; a name that HAProxy would drop without a word is an error.
 //! - [`Frame`] is any frame, for tools.
 //!

@@ -14,8 +14,8 @@ use proptest::sample::Index;
 use spop::agent::{self, Ticket, Timeout};
 use spop::haproxy::{self, Engine};
 use spop::{
-    Ack, Action, Actions, DecodeErrorKind, EncodeError, FromTypedData, Instant, NotifyId, OwnedTypedData,
-    Scope, State, Status, TypedData,
+    Ack, Action, Actions, Capabilities, DecodeErrorKind, EncodeError, FromTypedData, Instant, Negotiated,
+    NotifyId, OwnedTypedData, Scope, State, Status, TypedData,
 };
 
 /// Messages and their arguments.
@@ -335,9 +335,11 @@ impl Pair {
         panic!("the pair does not come to rest");
     }
 
-    /// Whether a NOTIFY proves to the agent that HAProxy gave up the one before.
+    /// Whether a NOTIFY proves to the agent that HAProxy gave up the one before. It asks for that itself, in a drain and
+    /// before answers of which HAProxy could not hold 20.
     fn one_at_a_time(&self) -> bool {
-        self.setup.engine == Engine::Mux && self.setup.pipelining != [true, true]
+        let pipelining = |negotiated: &Negotiated| negotiated.capabilities.contains(Capabilities::PIPELINING);
+        self.setup.engine == Engine::Mux && !self.agent.negotiated().is_some_and(pipelining)
     }
 
     /// What must hold once the pair is at rest.
