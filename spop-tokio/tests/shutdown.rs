@@ -321,7 +321,7 @@ async fn the_default_drain_timeout_is_10_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_its_last_answers_is_left_two_seconds_after_the_drain_timeout() {
+async fn a_peer_that_does_not_read_its_last_answers_is_left_a_second_after_the_drain_timeout() {
     let big = service_fn(|_: Request| async { Ok::<_, BoxError>(answer(&"x".repeat(16_000))) });
     let running = Running::start(Server::new(big).drain_timeout(3 * SECOND).write_timeout(60 * SECOND));
     let (mut haproxy, _) = running.connect_as(applet()).await;
@@ -330,7 +330,7 @@ async fn a_peer_that_does_not_read_its_last_answers_is_left_two_seconds_after_th
     let start = Instant::now();
     let stopped = running.stop().await;
     stopped.unanswered().await;
-    assert_eq!(tenths(start), 50);
+    assert_eq!(tenths(start), 40);
 }
 
 #[tokio::test(start_paused = true)]
