@@ -11,8 +11,8 @@ use std::time::Duration;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No HAProxy to run; the text says what was tried and what to install.
-    NoHaproxy(String),
+    /// A program or file to test with is not there; the text says what was tried and what to install.
+    Missing(String),
     /// HAProxy refused its configuration; the output is its own text.
     BadConfig {
         /// What `haproxy -c`, or the failed reload, printed.
@@ -92,7 +92,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoHaproxy(text) => write!(f, "no HAProxy to test with: {text}"),
+            Self::Missing(text) => f.write_str(text),
             Self::BadConfig { output } => write!(f, "HAProxy refused its configuration:\n{output}"),
             Self::Deadline { awaited, after, seen } => {
                 write!(f, "after {after:?} still waiting for {awaited}{}", Seen(seen))

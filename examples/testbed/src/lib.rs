@@ -46,6 +46,7 @@
 
 mod agent;
 mod backend;
+mod browser;
 mod cargo;
 pub mod check;
 mod command;
@@ -66,6 +67,7 @@ mod spoe;
 
 pub use agent::AgentProcess;
 pub use backend::Backend;
+pub use browser::chromium;
 pub use cargo::build_example;
 pub use config::Config;
 pub use error::Error;

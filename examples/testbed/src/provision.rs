@@ -1,6 +1,6 @@
 //! Which HAProxys to test with, and where they come from.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 use std::{env, thread};
 
-use crate::{Error, command, debian};
+use crate::debian::{self, Package};
+use crate::{Error, command};
 
 /// How long `haproxy -v` may take: milliseconds, unless the machine is busy with a build.
 const VERSION_DEADLINE: Duration = Duration::from_secs(30);
@@ -16,6 +17,31 @@ const VERSION_DEADLINE: Duration = Duration::from_secs(30);
 const HINT: &str = "Install HAProxy (Debian, Ubuntu: `apt-get install haproxy`), or set HAPROXY_BIN to one. \
      To have all supported versions fetched from Debian's packages, no root needed, install \
      `apt`, `dpkg` and `debian-archive-keyring`.";
+
+/// A version that is supported, and the Debian release that has it.
+#[derive(Clone, Copy, Debug)]
+struct Supported {
+    version: Version,
+    package: Package,
+}
+
+const fn supported(version: Version, suite: &'static str, base: &'static str) -> Supported {
+    Supported { version, package: Package { name: "haproxy", program: "usr/sbin/haproxy", suite, base } }
+}
+
+/// The supported versions, oldest first. When a release has moved on, `haproxies` says so; correct it here.
+const SUPPORTED: [Supported; 4] = [
+    supported(Version::new(2, 6), "bookworm", "bookworm"),
+    supported(Version::new(3, 0), "trixie", "trixie"),
+    supported(Version::new(3, 2), "forky", "forky"),
+    supported(Version::new(3, 4), "experimental", "sid"),
+];
+
+impl fmt::Display for Supported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HAProxy {} ({})", self.version, self.package)
+    }
+}
 
 /// A release branch of HAProxy: the first two numbers of its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,16 +144,12 @@ struct Choice {
 
 impl Choice {
     fn from_env() -> Result<Self, Error> {
-        let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = folder("SPOP_TESTBED_CACHE")
-            .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("spop-testbed")))
-            .or_else(|| Some(folder("HOME")?.join(".cache/spop-testbed")));
         let versions = env::var("HAPROXY_VERSIONS").ok().filter(|list| !list.trim().is_empty());
         let versions = versions.map(|list| list.split(',').map(str::parse).collect()).transpose()?;
         Ok(Self {
             bin: folder("HAPROXY_BIN"),
             versions,
-            cache,
+            cache: cache_folder(),
             path: env::var_os("PATH").unwrap_or_default(),
         })
     }
@@ -146,53 +168,57 @@ impl Choice {
         }
         let found: Vec<_> = found.iter().map(|haproxy| haproxy.version.to_string()).collect();
         let found = found.join(",");
-        Err(Error::NoHaproxy(format!(
-            "only {found} of the versions wanted is there (HAPROXY_VERSIONS={found} would accept that):\n  {reasons}"
+        Err(Error::Missing(format!(
+            "only {found} of the HAProxy versions wanted is there (HAPROXY_VERSIONS={found} would accept that):\n  {reasons}"
         )))
     }
 
     /// The wanted versions that could be had, and why the others could not.
     fn try_debian(&self) -> Result<(Vec<Haproxy>, Vec<String>), Error> {
-        let suites = self.suites()?;
+        let wanted = self.wanted()?;
         let Some(cache) = &self.cache else {
-            return Ok((Vec::new(), vec!["no cache folder: set SPOP_TESTBED_CACHE or HOME".to_owned()]));
+            return Ok((Vec::new(), vec![no_cache().to_string()]));
         };
         // At once: it is mostly waiting for the network.
         let results: Vec<_> = thread::scope(|scope| {
-            let provide = |&suite| scope.spawn(move || debian::provide(cache, suite));
-            let threads: Vec<_> = suites.iter().map(provide).collect();
+            let provide = |one: &Supported| {
+                let package = one.package;
+                scope.spawn(move || debian::provide(cache, package, |program| Haproxy::at(program)))
+            };
+            let threads: Vec<_> = wanted.iter().map(provide).collect();
             threads.into_iter().map(|thread| thread.join().expect("provisioning does not panic")).collect()
         });
         let (mut found, mut failed) = (Vec::new(), Vec::new());
-        for (suite, result) in suites.iter().zip(results) {
+        for (one, result) in wanted.iter().zip(results) {
             match result {
-                Ok(haproxy) if haproxy.version == suite.version => found.push(haproxy),
+                Ok(haproxy) if haproxy.version == one.version => found.push(haproxy),
                 Ok(haproxy) if self.versions.is_none() => {
-                    eprintln!("testbed: warning: {suite} has HAProxy {} by now", haproxy.version);
+                    eprintln!("testbed: warning: {one} is {} by now", haproxy.version);
                     found.push(haproxy);
                 }
-                Ok(haproxy) => failed.push(format!("{suite}: is HAProxy {} by now", haproxy.version)),
-                Err(error) => failed.push(format!("{suite}: {error}")),
+                Ok(haproxy) => failed.push(format!("{one} is {} by now", haproxy.version)),
+                Err(error) => failed.push(format!("{one}: {error}")),
             }
         }
         Ok((found, failed))
     }
 
-    fn suites(&self) -> Result<Vec<debian::Suite>, Error> {
-        let Some(versions) = &self.versions else { return Ok(debian::SUITES.to_vec()) };
-        if let Some(unknown) = versions.iter().find(|&&v| debian::SUITES.iter().all(|s| s.version != v)) {
-            let known: Vec<_> = debian::SUITES.iter().map(|suite| suite.version.to_string()).collect();
+    fn wanted(&self) -> Result<Vec<Supported>, Error> {
+        let Some(versions) = &self.versions else { return Ok(SUPPORTED.to_vec()) };
+        if let Some(unknown) = versions.iter().find(|&&v| SUPPORTED.iter().all(|one| one.version != v)) {
+            let known: Vec<_> = SUPPORTED.iter().map(|one| one.version.to_string()).collect();
             let known = known.join(",");
             return Err(Error::Usage(format!("HAPROXY_VERSIONS has {unknown}; there are {known}")));
         }
-        Ok(debian::SUITES.iter().filter(|suite| versions.contains(&suite.version)).copied().collect())
+        Ok(SUPPORTED.into_iter().filter(|one| versions.contains(&one.version)).collect())
     }
 
     /// The last resort: what is installed, provided that it is all that was asked for.
     fn try_path(&self, reasons: &str) -> Result<Vec<Haproxy>, Error> {
-        let none = |why: &str| Error::NoHaproxy(format!("{why}. {HINT}\nDebian's packages:\n  {reasons}"));
-        let in_path = |folder: PathBuf| Some(folder.join("haproxy")).filter(|path: &PathBuf| path.is_file());
-        let program = env::split_paths(&self.path).find_map(in_path).ok_or_else(|| none("none in PATH"))?;
+        let none = |why: &str| {
+            Error::Missing(format!("no HAProxy to test with, {why}. {HINT}\nDebian's packages:\n  {reasons}"))
+        };
+        let program = in_path(&self.path, "haproxy").next().ok_or_else(|| none("none in PATH"))?;
         let haproxy = Haproxy::at(program)?;
         if self.versions.iter().flatten().any(|&wanted| wanted != haproxy.version) {
             return Err(none(&format!("{haproxy} in PATH is not what HAPROXY_VERSIONS asks for")));
@@ -200,6 +226,27 @@ impl Choice {
         eprintln!("testbed: warning: testing with {haproxy} only; Debian's packages:\n  {reasons}");
         Ok(vec![haproxy])
     }
+}
+
+/// The environment variable as a path, unless it is empty.
+fn folder(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Where what is fetched is kept: `None` if the environment names no place for it.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    folder("SPOP_TESTBED_CACHE")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("spop-testbed")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/spop-testbed")))
+}
+
+pub(crate) fn no_cache() -> Error {
+    Error::Missing("no cache folder: set SPOP_TESTBED_CACHE or HOME".to_owned())
+}
+
+/// The files called `name` in the folders of a `PATH`, in its order.
+pub(crate) fn in_path(path: &OsStr, name: &str) -> impl Iterator<Item = PathBuf> {
+    env::split_paths(path).map(move |folder| folder.join(name)).filter(|path| path.is_file())
 }
 
 #[cfg(test)]

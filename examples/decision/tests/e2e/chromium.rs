@@ -1,6 +1,5 @@
 //! A real Chromium without a window, driven over the DevTools protocol: JSON with a zero byte behind it, by two pipes.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -46,7 +45,7 @@ impl Chromium {
     pub(crate) async fn start() -> Outcome<Self> {
         let profile = tempfile::tempdir()?;
         let mut command = Command::new("sh");
-        command.args(["-c", START]).arg(program()?).args(ARGS);
+        command.args(["-c", START]).arg(testbed::chromium()?).args(ARGS);
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         let mut process = command
             .stdin(Stdio::piped())
@@ -144,14 +143,4 @@ impl Chromium {
     fn events_of(&self, method: &str) -> impl Iterator<Item = &Value> {
         self.events.iter().filter(move |event| event["method"] == method).map(|event| &event["params"])
     }
-}
-
-fn program() -> Outcome<PathBuf> {
-    if let Some(program) = std::env::var_os("CHROMIUM_BIN") {
-        return Ok(program.into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|path| path.is_file());
-    Ok(found.ok_or("no chromium in PATH: apt-get install chromium, or set CHROMIUM_BIN")?)
 }

@@ -71,7 +71,7 @@ async fn main() -> ExitCode {
 fn newest_haproxy() -> Result<Haproxy, Error> {
     eprintln!("looking for HAProxy (the first time it is fetched from Debian, which takes a minute) ...");
     let newest = haproxies()?.into_iter().max_by_key(|haproxy| haproxy.version);
-    newest.ok_or_else(|| Error::NoHaproxy("none was found".into()))
+    newest.ok_or_else(|| Error::Missing("no HAProxy was found".into()))
 }
 
 /// A file of the example `name`.
