@@ -280,7 +280,7 @@ impl<S> Server<S> {
         self
     }
 
-    /// How long HAProxy from 3.1 may take, once it is seen running, until it has read a connection; default 5 ms.
+    /// How long HAProxy from 3.1 may take, once it is seen running, until it has read a connection; default 10 ms.
     ///
     /// It matters for answers whose sum could fill HAProxy's buffer (`tune.bufsize`), which loses the connection: with more than
     /// half a buffer each, one leaves that long after its request at the earliest, if the one before on the connection was as long.

@@ -27,7 +27,7 @@ mod values;
 use std::future::Future;
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -43,6 +43,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Most of a scenario is waiting for health checks and for processes to start, so even few cores can run several.
 const THREADS: std::ops::RangeInclusive<usize> = 3..=4;
+
+/// Scenarios run beside each other, but for those that measure times.
+static TURNS: RwLock<()> = RwLock::new(());
 
 struct Scenario {
     module: &'static str,
@@ -234,6 +237,10 @@ impl Scenario {
     /// Runs it in a thread of its own, with a runtime that has no other: so what is logged there is its own, and a panic
     /// says which scenario it is of.
     fn run_on(&self, bed: &Bed) -> Result<(), Failed> {
+        // What measures times has the machine to itself.
+        let alone = self.module == "neighbours";
+        let _alone = alone.then(|| TURNS.write().unwrap_or_else(PoisonError::into_inner));
+        let _beside = (!alone).then(|| TURNS.read().unwrap_or_else(PoisonError::into_inner));
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             // Those that measure wait for their turn.

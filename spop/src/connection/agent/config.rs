@@ -36,7 +36,7 @@ impl Config {
             write_timeout: Duration::from_secs(10),
             max_connection_age: None,
             drain_timeout: Duration::from_secs(10),
-            read_grace: Duration::from_millis(5),
+            read_grace: Duration::from_millis(10),
             longest_ack: 0,
         }
     }
@@ -137,9 +137,9 @@ impl Config {
         self
     }
 
-    /// Sets how long HAProxy may take, once it is seen running, until it has read a connection; default 5 ms. It
+    /// Sets how long HAProxy may take, once it is seen running, until it has read a connection; default 10 ms. It
     /// matters for answers whose sum could fill HAProxy's buffer (`tune.bufsize`): those wait that long after the
-    /// NOTIFY, or a hundred times as long, half a second, if nothing shows that HAProxy is running, on this connection
+    /// NOTIFY, or fifty times as long, half a second, if nothing shows that HAProxy is running, on this connection
     /// or [on others](super::Connection::ran_after).
     ///
     /// Longer costs long answers time: one of more than half a buffer leaves this time after its NOTIFY at the

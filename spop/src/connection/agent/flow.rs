@@ -16,7 +16,7 @@
 //!   connection; it must have been sent after the bytes had arrived, so the mark must be half a grace old when our
 //!   socket was last empty before it. With one request at a time it need not: it came because the last answer was
 //!   read, or in the moment in which HAProxy gave that request up and the answer was under way.
-//! - Nothing has come for a hundred graces: there is nothing that it could send.
+//! - Nothing has come for fifty graces: there is nothing that it could send.
 //!
 //! What is unsound about the second is known: HAProxy stopped, by a signal or an overloaded machine, between a NOTIFY
 //! and the next time it reads the connection, while an answer to a request that it gave up is under way.
@@ -78,7 +78,7 @@ impl FlowControl {
     /// too early, and what it starts in the next one before it comes to read.
     const WAVES: u32 = 3;
     /// How many times the grace HAProxy gets if it shows nothing at all.
-    const SILENCE: u32 = 100;
+    const SILENCE: u32 = 50;
 
     /// Creates the flow control for a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which
     /// costs a pause where it need not be. It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
@@ -161,15 +161,22 @@ impl FlowControl {
     /// Counts a NOTIFY that has come, with none in the socket at `drained`; `between_frames` if no frame was sent in
     /// part.
     #[inline]
-    pub(super) fn notify(&mut self, drained: Option<Instant>, between_frames: bool, now: Instant) {
-        // HAProxy lets one request wait on a connection that was never idle, so the second one comes as if it always did.
+    pub(super) fn notify(
+        &mut self,
+        drained: Option<Instant>,
+        between_frames: bool,
+        all_answered: bool,
+        now: Instant,
+    ) {
+        // HAProxy lets one request wait on a connection that was never idle, so the second one comes as if it always did; unless it
+        // comes beside the first, as the one before, which HAProxy gave up, was never sent.
         let mut one_at_a_time = self.window == 1;
         if self.read == 0 {
             // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
             self.read = self.hello.min(self.sent);
         } else if self.fresh {
             self.fresh = false;
-            one_at_a_time = true;
+            one_at_a_time |= all_answered;
         }
         if let Some(mark) = &mut self.next_mark {
             mark.notifies += u32::from(mark.drained);

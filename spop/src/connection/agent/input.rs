@@ -191,7 +191,8 @@ impl Connection {
         self.fragments.expect_none(header.id)?;
         self.ran_after = self.drained_at;
         if let Some(flow) = &mut self.flow {
-            flow.notify(self.drained_at, self.part == 0, self.clock.now);
+            let all_answered = self.in_flight.is_empty() && self.out.is_empty();
+            flow.notify(self.drained_at, self.part == 0, all_answered, self.clock.now);
         }
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.

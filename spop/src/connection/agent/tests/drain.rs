@@ -1,6 +1,6 @@
 use super::*;
 
-/// How long HAProxy has to read if nothing is seen of it: a hundred times [`Config::read_grace`].
+/// How long HAProxy has to read if nothing is seen of it: fifty times [`Config::read_grace`].
 const SILENCE: Duration = Duration::from_millis(500);
 
 impl Transcript {
