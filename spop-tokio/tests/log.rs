@@ -324,9 +324,9 @@ async fn failures_of_a_kind_are_warned_of_once_a_second() {
             let failed: Vec<_> = lines.iter().filter(|line| line.contains(kind)).cloned().collect();
             let levels = levels(&failed, "request failed");
             assert_eq!(levels, [("DEBUG".to_owned(), 2 * COUNT - 1), ("WARN".to_owned(), 1)].into());
-            let passed_over = format!(" passed_over={} ", 2 * COUNT - 1);
+            let suppressed = format!(" suppressed={} ", 2 * COUNT - 1);
             let warned = failed.iter().find(|line| line.contains("WARN")).unwrap();
-            assert_eq!(warned.contains(&passed_over), round == 1, "{warned}");
+            assert_eq!(warned.contains(&suppressed), round == 1, "{warned}");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
