@@ -10,7 +10,7 @@ const LIMIT: &str = "limit";
 /// leaves alone.
 pub(crate) fn table(before: &Figures, after: &Figures) -> String {
     let mut table =
-        Table::new(["figure", "before", "after", "after / before", "/ limit before", "/ limit after"]);
+        Table::new(["result", "before", "after", "after / before", "/ limit before", "/ limit after"]);
     for Record { part, case, who, rounds } in after.records() {
         for quantity in rounds.keys() {
             let median = |figures: &Figures| figures.part(part).median(case, who, quantity);

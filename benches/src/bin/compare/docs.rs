@@ -31,7 +31,7 @@ impl Docs {
         }
         let mut text = read(&self.page)?;
         fs::create_dir_all(&self.folder)?;
-        let file = self.folder.join("figures.json");
+        let file = self.folder.join("results.json");
         let mut figures = if file.exists() { Figures::load(&file)? } else { Figures::new() };
         figures.update(newer)?;
         for part in &PARTS {
@@ -107,6 +107,6 @@ mod tests {
         docs.rewrite(with_rounds(5)).unwrap();
         assert!(read(&docs.page).unwrap().contains("| spop-tokio | 123 k |"));
         assert!(docs.folder.join("log-request-64x1.svg").exists());
-        assert!(Figures::load(&docs.folder.join("figures.json")).is_ok());
+        assert!(Figures::load(&docs.folder.join("results.json")).is_ok());
     }
 }

@@ -65,7 +65,7 @@ impl Figures {
         if !self.records.is_empty() && self.machine != newer.machine {
             let parts: Vec<_> = self.records.iter().map(|record| record.part.as_str()).collect();
             let parts = unique(parts).join(", ");
-            return Err(format!("the figures of {parts} are of another machine: measure them, too").into());
+            return Err(format!("the results of {parts} are of another machine: measure them, too").into());
         }
         self.machine = newer.machine;
         self.records.extend(newer.records);
@@ -193,7 +193,7 @@ mod tests {
         let mut old = of(&[("a", "ours", 1.0), ("b", "ours", 2.0)]);
         old.machine = Machine::this();
         let error = old.update(of(&[("a", "ours", 3.0)])).unwrap_err().to_string();
-        assert!(error.contains("figures of b are of another machine"), "{error}");
+        assert!(error.contains("results of b are of another machine"), "{error}");
         let mut old = of(&[("a", "ours", 1.0)]);
         old.machine = Machine::this();
         old.update(of(&[("a", "ours", 3.0)])).unwrap();
