@@ -1,4 +1,4 @@
-//! Writes the figures into the documentation.
+//! Writes the results into the documentation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use crate::figures::Figures;
 use crate::goals;
 use crate::parts::{PARTS, Report};
 
-/// Where the page, its plots and its figures are.
+/// Where the page, its plots and its results are.
 struct Docs {
     page: PathBuf,
     folder: PathBuf,
 }
 
-/// Rewrites the marked sections of `docs/performance.md` whose parts were measured, their plots, and the file of figures.
+/// Rewrites the marked sections of `docs/performance.md` whose parts were measured, their plots, and the file of
+/// results.
 pub(crate) fn rewrite(newer: Figures) -> Result<(), Error> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     Docs { page: docs.join("performance.md"), folder: docs.join("performance") }.rewrite(newer)

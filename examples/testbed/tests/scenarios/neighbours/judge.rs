@@ -5,9 +5,10 @@
 //! It is **lost** if the client got the status that `set-on-error` leaves, an answer without the agent's variable, or
 //! none.
 //!
-//! A stall is a time in which HAProxy or the agent is stopped, or in which one of them, or this process, waits more than
-//! 10 ms for a processor. It makes a request **late** if more than half of `timeout processing` of it was between the
-//! request and its end, good or bad: then the request is counted apart. With more time than that left a stall is no excuse.
+//! A stall is a time in which HAProxy or the agent is stopped, or in which one of them, or this process, waits more
+//! than 10 ms for a processor. It makes a request **late** if more than half of `timeout processing` of it was between
+//! the request and its end, good or bad: then the request is counted apart. With more time than that left a stall is no
+//! excuse.
 //!
 //! The **time** of a request is what passed until its end, without the stalls between.
 
