@@ -1,7 +1,7 @@
 //! Scores clients by their address, on the protocol crate alone: a thread for each connection, no async runtime.
 //!
-//! It shows what a runtime of your own has to do: [`serve`] follows the steps on [`Connection`], and every rule of the protocol is
-//! in there.
+//! It shows what a runtime of your own has to do: [`serve`] follows the steps on [`Connection`], and every rule of the
+//! protocol is in there.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
@@ -62,7 +62,7 @@ fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Gives its place back, even if a handler panics.
+/// Frees its place, even if a handler panics.
 struct Place(SyncSender<()>);
 
 impl Drop for Place {

@@ -1,4 +1,4 @@
-//! Figures for Prometheus.
+//! Metrics for Prometheus.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After an error of `accept`, such as no file descriptor left: it passes, but not at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Records from now on, and serves what is recorded at `/metrics`. To be called before the server is made, which looks its
-/// figures up.
+/// Records from now on, and serves what is recorded at `/metrics`. To be called before the server is made, which looks
+/// its metrics up.
 pub(crate) async fn serve(address: SocketAddr) -> Result<(), BoxError> {
     let listener = TcpListener::bind(address).await?;
     let duration = Matcher::Full(REQUEST_DURATION.into());

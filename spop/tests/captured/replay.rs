@@ -270,7 +270,8 @@ fn every_notify_is_answered_once_and_every_hello_and_disconnect_too() {
     }
 }
 
-/// Leaves out the HELLO that asks for one NOTIFY at a time, as the smallest buffer could not hold the shortest answers to 20.
+/// Leaves out the HELLO that asks for one NOTIFY at a time, as the smallest buffer could not hold the shortest answers
+/// to 20.
 fn without_second_hello(frames: Vec<Frame<bytes::Bytes>>) -> impl Iterator<Item = Frame<bytes::Bytes>> {
     let is_hello = |frame: &Frame<_>| matches!(frame, Frame::AgentHello(_));
     let frames = frames.into_iter().enumerate();
