@@ -39,8 +39,8 @@ Usage: spop-dump [OPTIONS] FILE...             what a file has
       --timeout SECS   how long to wait for each answer of the agent (default 5)
   -h, --help           print this text
 
-Exit code: 0 if all is well; 1 if a file cannot be read, or the agent answered otherwise than in the file or not at all; 2 if this
-command line is wrong.";
+Exit code: 0 if all is well; 1 if a file cannot be read, or the agent answered otherwise than in the file or
+not at all; 2 if this command line is wrong.";
 
 struct Options {
     mode: Mode,

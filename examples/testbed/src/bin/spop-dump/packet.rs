@@ -96,8 +96,8 @@ fn ipv6(ip: &[u8]) -> Option<Ip<'_>> {
     (next == TCP).then_some((address(8)?, address(24)?, rest, missing))
 }
 
-/// What of `rest` belongs to the packet of that length, and how much of it was not captured. Without a length, as of a packet that
-/// the network card was to cut, it is all.
+/// What of `rest` belongs to the packet of that length, and how much of it was not captured. Without a length, as of a
+/// packet that the network card was to cut, it is all.
 fn content(rest: &[u8], len: Option<usize>) -> (&[u8], usize) {
     match len {
         Some(len) if len <= rest.len() => (&rest[..len], 0),

@@ -44,7 +44,8 @@ impl<'a> Replay<'a> {
     pub(crate) fn finish(&self) -> io::Result<bool> {
         let Self { same, other, alone, failed, .. } = self;
         self.output.line(&format!(
-            "\n{same} answers as in the file, {other} not as in the file, {alone} that the file lacks, {failed} failures"
+            "\n{same} answers as in the file, {other} not as in the file, \
+             {alone} that the file lacks, {failed} failures"
         ))?;
         Ok(*other == 0 && *failed == 0)
     }

@@ -68,11 +68,13 @@ impl Connections {
         let number = connection.number;
         let half = &mut connection.halves[usize::from(!is_up)];
         half.segment(segment, &mut |event| told.push((number, event)));
-        if self.kept.saturating_sub(before) + half.kept() > MAX_KEPT && !half.frames.is_lost() {
+        self.kept = self.kept.saturating_sub(before) + connection.kept();
+        if self.kept > MAX_KEPT {
+            let half = &mut connection.halves[usize::from(!is_up)];
+            self.kept -= half.kept();
             half.early.clear();
             told.push((number, half.frames.lose("too many incomplete frames at a time")));
         }
-        self.kept = (self.kept + connection.kept()).saturating_sub(before);
         if segment.reset || connection.halves.iter().all(|half| half.ended) {
             self.close(key, told);
         }
@@ -166,4 +168,57 @@ fn distance(from: u32, to: u32) -> i32 {
 fn end(start: u32, len: usize) -> u32 {
     // A segment is shorter than 2^32, and the sum wraps.
     start.wrapping_add(u32::try_from(len).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::frames::MAX_FRAME;
+
+    #[test]
+    fn what_is_kept_of_all_connections_is_bounded() {
+        let (mut connections, mut told) = (Connections::default(), Told::new());
+        // An incomplete frame, the longest there is.
+        let mut payload = vec![0; MAX_FRAME as usize];
+        payload[..4].copy_from_slice(&MAX_FRAME.to_be_bytes());
+        for port in 1..=300 {
+            let from = (Ipv4Addr::LOCALHOST, port).into();
+            connections.segment(&segment(from, &payload), &mut told);
+            assert!(connections.kept <= MAX_KEPT);
+        }
+        let notes =
+            told.iter().filter(|(_, event)| matches!(event, Event::Note(text) if text.contains("too many")));
+        assert_eq!(notes.count(), 300 - MAX_KEPT / payload.len());
+        connections.finish(&mut told);
+        assert_eq!(
+            (connections.kept, told.iter().filter(|(_, event)| *event == Event::End).count()),
+            (0, 300)
+        );
+    }
+
+    #[test]
+    fn connections_above_the_limit_are_counted() {
+        let (mut connections, mut told) = (Connections::default(), Told::new());
+        for port in (1..).take(MAX_CONNECTIONS + 3) {
+            connections.segment(&segment((Ipv4Addr::LOCALHOST, port).into(), b"\0"), &mut told);
+        }
+        assert_eq!((connections.open.len(), connections.ignored), (MAX_CONNECTIONS, 3));
+    }
+
+    fn segment(from: SocketAddr, payload: &[u8]) -> Segment<'_> {
+        let to = (Ipv4Addr::LOCALHOST, 60_000).into();
+        Segment {
+            from,
+            to,
+            sequence: 1,
+            syn: false,
+            ack: true,
+            fin: false,
+            reset: false,
+            payload,
+            missing: 0,
+        }
+    }
 }

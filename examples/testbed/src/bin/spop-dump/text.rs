@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_notify_shows_messages_and_arguments() {
-        let frame = b"\x03\0\0\0\x01\x05\x01\x01m\x04\x02ip\x06\x7f\0\0\x01\x01s\x08\x02a\n\x01n\x02\x07\x01b\x09\x01\xff";
+        let frame = b"\x03\0\0\0\x01\x05\x01\x01m\x04\
+            \x02ip\x06\x7f\0\0\x01\x01s\x08\x02a\n\x01n\x02\x07\x01b\x09\x01\xff";
         let expected = "NOTIFY 5/1, 33 bytes\n    m ip=127.0.0.1 s=\"a\\n\" n=7 (INT32) b=0xff";
         assert_eq!(describe(frame, false), expected);
     }
