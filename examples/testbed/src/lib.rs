@@ -62,6 +62,7 @@ mod proc;
 mod process;
 mod provision;
 mod random;
+mod redis;
 mod runtime_api;
 mod spoe;
 
@@ -77,6 +78,7 @@ pub use port::ReservedPort;
 pub use proc::cpu_wait;
 pub use provision::{Haproxy, Version, haproxies};
 pub use random::Random;
+pub use redis::RedisProcess;
 pub use runtime_api::ServerStatus;
 /// Names of signals, for [`HaproxyProcess::signal`] and [`AgentProcess::signal`].
 pub use rustix::process::Signal;
