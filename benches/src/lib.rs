@@ -1,4 +1,4 @@
-//! Benchmarks of spop and spop-tokio, next to a hand-written limit and to crates.io's `spop`.
+//! Benchmarks of spop and spop-tokio, next to a hand-written limit and to the published `spop`.
 //!
 //! ```sh
 //! cargo bench -p benches                        # criterion's results, then the table of ratios

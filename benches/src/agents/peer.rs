@@ -1,4 +1,4 @@
-//! An agent on crates.io's `spop` 0.13.1, with the loop of its README.
+//! An agent on the published `spop` 0.13.1, with the loop of its README.
 
 use std::io;
 use std::time::Duration;

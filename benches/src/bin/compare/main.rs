@@ -1,4 +1,4 @@
-//! Measures the library next to a hand-written limit and to crates.io's `spop`, and writes `docs/performance.md`.
+//! Measures the library next to a hand-written limit and to the published `spop`, and writes `docs/performance.md`.
 //!
 //! ```sh
 //! cargo run --release -p benches --bin compare             # prints the tables; 10 minutes
@@ -25,7 +25,7 @@ use figures::Figures;
 use parts::{Options, PARTS, Part};
 
 const HELP: &str = "\
-Measures spop and spop-tokio next to a limit written by hand and to crates.io's spop 0.13.1.
+Measures spop and spop-tokio next to a limit written by hand and to the published spop 0.13.1.
 
 usage: compare [OPTIONS] [PART...]
 
