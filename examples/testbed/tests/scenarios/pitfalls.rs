@@ -140,7 +140,7 @@ pub(crate) async fn agent_lowers_frame_size(bed: &Bed) -> Outcome {
 }
 
 /// HAProxy from 3.1 takes a second AGENT-HELLO to heart, which is how a drain switches `pipelining` off; up to 3.0 it
-/// passes over it.
+/// ignores it.
 pub(crate) async fn second_agent_hello(bed: &Bed) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
