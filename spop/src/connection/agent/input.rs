@@ -189,10 +189,12 @@ impl Connection {
             return Ok(Progress::Wait);
         }
         self.fragments.expect_none(header.id)?;
+        // The first one since then tells all that the others of its burst could.
+        let drained = self.drained_at.filter(|_| self.ran_after != self.drained_at);
         self.ran_after = self.drained_at;
         if let Some(flow) = &mut self.flow {
             let all_answered = self.in_flight.is_empty() && self.out.is_empty();
-            flow.notify(self.drained_at, self.part == 0, all_answered, self.clock.now);
+            flow.notify(drained, self.part == 0, all_answered, self.clock.now);
         }
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.
