@@ -14,7 +14,8 @@ use crate::wire::{
 pub struct Ack<B>(RawFrame<B>);
 
 impl Ack<Bytes> {
-    /// An ACK of its own, for tools that send frames one by one. An agent has [`agent::Connection::ack`].
+    /// Creates an ACK of its own, for tools that send frames one by one. An agent has
+    /// [`agent::Connection::ack`](crate::agent::Connection::ack).
     pub fn new(id: NotifyId, actions: &Actions) -> Self {
         let header = FrameHeader::whole(FrameType::ACK, id);
         let mut start = [0; FrameHeader::MAX];
