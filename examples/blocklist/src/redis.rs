@@ -15,6 +15,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Value, cmd};
 use spop_tokio::BoxError;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+use tracing::info;
 
 use crate::list::List;
 use crate::rule::NEVER;
@@ -54,6 +55,8 @@ struct Link {
     /// The last change that is in the list.
     last: StreamId,
     loaded: Instant,
+    /// More changes may be on their way, to be taken together.
+    busy: bool,
 }
 
 impl RedisSource {
@@ -91,11 +94,14 @@ impl RedisSource {
             }
         }
         let list = spawn_blocking(move || intake.apply_to(&List::default())).await?;
-        Ok((Link { connection, last, loaded: Instant::now() }, list))
+        Ok((Link { connection, last, loaded: Instant::now(), busy: false }, list))
     }
 
     /// Waits for changes; `None` if some may have been missed.
-    async fn follow(&self, link: &mut Link) -> Result<Option<Vec<Value>>, BoxError> {
+    async fn follow(&self, mut link: Link) -> Result<Option<(Link, Vec<Value>)>, BoxError> {
+        if link.busy {
+            sleep(PAUSE).await;
+        }
         let read = cmd("XREAD")
             .arg("COUNT")
             .arg(CHANGES)
@@ -105,22 +111,19 @@ impl RedisSource {
             .arg(&self.changes)
             .arg(link.last.to_string())
             .to_owned();
-        let Value::Array(streams) = ask(&mut link.connection, &read).await? else {
-            return Ok(Some(Vec::new()));
-        };
-        let Some(Value::Array(mut stream)) = streams.into_iter().next() else { return Ok(Some(Vec::new())) };
-        let Some(Value::Array(changes)) = stream.pop() else { return Ok(Some(Vec::new())) };
+        let changes = changes_of(ask(&mut link.connection, &read).await?)?;
+        link.busy = !changes.is_empty();
+        let Some(last) = changes.last().map(id).transpose()? else { return Ok(Some((link, changes))) };
         // Asked later than the changes: as long as the oldest one that is kept is not newer than what was read before,
         // nothing in between is gone.
         let oldest = cmd("XRANGE").arg(&self.changes).arg("-").arg("+").arg("COUNT").arg(1).to_owned();
         let oldest = first_id(&ask(&mut link.connection, &oldest).await?)?;
         if oldest.is_none_or(|oldest| oldest > link.last) {
+            info!(source = %self, "changes may have been missed: loading the set anew");
             return Ok(None);
         }
-        if let Some(change) = changes.last() {
-            link.last = id(change)?;
-        }
-        Ok(Some(changes))
+        link.last = last;
+        Ok(Some((link, changes)))
     }
 
     fn take_in(&self, changes: &[Value], list: &List) -> Result<Intake, BoxError> {
@@ -146,26 +149,25 @@ impl RedisSource {
 
 impl Source for RedisSource {
     async fn next(&mut self, list: &Arc<List>) -> Result<Option<List>, BoxError> {
-        let Some(mut link) = self.link.take().filter(|link| link.loaded.elapsed() < RELOAD) else {
+        // If any of this fails there is no link any more, and the next call loads everything.
+        let followed = match self.link.take().filter(|link| link.loaded.elapsed() < RELOAD) {
+            Some(link) => self.follow(link).await?,
+            None => None,
+        };
+        let Some((link, changes)) = followed else {
             let load = timeout(LOAD_TIMEOUT, self.load()).await;
             let (link, list) = load.map_err(|_| "it took too long to load the set")??;
             self.link = Some(link);
             loaded(self, &list);
             return Ok(Some(list));
         };
-        // If any of this fails, there is no link any more, and everything is loaded anew.
-        let Some(changes) = self.follow(&mut link).await? else {
-            tracing::info!(source = %self, "changes may have been missed: loading the set anew");
-            return Ok(None);
-        };
-        let intake = self.take_in(&changes, list)?;
-        self.link = Some(link);
-        if intake.is_empty() {
+        if changes.is_empty() {
+            self.link = Some(link);
             return Ok(None);
         }
-        let list = list.clone();
+        let (intake, list) = (self.take_in(&changes, list)?, list.clone());
         let list = spawn_blocking(move || intake.apply_to(&list)).await?;
-        sleep(PAUSE).await;
+        self.link = Some(link);
         Ok(Some(list))
     }
 }
@@ -186,6 +188,16 @@ fn array(value: &Value) -> Result<&[Value], BoxError> {
 
 fn bytes(value: &Value) -> Result<&[u8], BoxError> {
     if let Value::BulkString(bytes) = value { Ok(bytes) } else { Err(nonsense(value)) }
+}
+
+/// The entries of the one stream that was read: none, if Redis waited in vain.
+fn changes_of(answer: Value) -> Result<Vec<Value>, BoxError> {
+    if answer == Value::Nil {
+        return Ok(Vec::new());
+    }
+    let [stream] = array(&answer)? else { return Err(nonsense(&answer)) };
+    let [_, changes] = array(stream)? else { return Err(nonsense(&answer)) };
+    Ok(array(changes)?.to_vec())
 }
 
 fn nonsense(value: &Value) -> BoxError {

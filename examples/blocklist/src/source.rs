@@ -67,11 +67,6 @@ impl Intake {
         }
     }
 
-    /// True if nothing changes.
-    pub fn is_empty(&self) -> bool {
-        self.draft.is_empty()
-    }
-
     /// `list` with the changes.
     #[must_use]
     pub fn apply_to(self, list: &List) -> List {

@@ -58,34 +58,42 @@ const NONE: u32 = u32::MAX;
 /// More rows than this cannot be numbered.
 pub(crate) const MAX_ROWS: usize = (ALLOW - 1) as usize;
 
+/// A search begins in the first keys of all blocks, which stay in the processor's cache, and ends in the rows of one.
+const BLOCK: usize = 64;
+
 #[derive(Clone, Debug)]
-pub(crate) struct Table<K>(Vec<Row<K>>);
+pub(crate) struct Table<K> {
+    rows: Vec<Row<K>>,
+    heads: Vec<K>,
+}
 
 impl<K> Default for Table<K> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { rows: Vec::new(), heads: Vec::new() }
     }
 }
 
 impl<K: Key> Table<K> {
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// Bytes of memory, without what keys own.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Row<K>>()
+        self.rows.capacity() * size_of::<Row<K>>() + self.heads.capacity() * size_of::<K>()
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
-        self.0.iter().map(|row| &row.key)
+        self.rows.iter().map(|row| &row.key)
     }
 
     /// The most specific rule that covers `query` and has not expired.
     pub(crate) fn find(&self, query: &K::Query, now: u32) -> Option<Value> {
-        let mut at = self.0.partition_point(|row| row.key.starts_by(query)).checked_sub(1)?;
+        let block = self.heads.partition_point(|head| head.starts_by(query)).checked_sub(1)? * BLOCK;
+        let rows = self.rows.get(block..self.rows.len().min(block + BLOCK))?;
+        let mut at = block + rows.partition_point(|row| row.key.starts_by(query)).checked_sub(1)?;
         loop {
-            let row = self.0.get(at)?;
+            let row = self.rows.get(at)?;
             if row.value.until > now && row.key.covers(query) {
                 return Some(row.value);
             }
@@ -105,7 +113,7 @@ impl<K: Key> Table<K> {
         changes.sort_by(|(one, _), (other, _)| one.cmp(other));
         let rows = Vec::with_capacity(self.len() + changes.len());
         let mut rows = Rows { rows, open: Vec::new(), now, reason };
-        let mut old = self.0.iter().peekable();
+        let mut old = self.rows.iter().peekable();
         let mut changes = changes.into_iter().peekable();
         while let Some((key, value)) = changes.next() {
             if changes.peek().is_some_and(|(next, _)| *next == key) {
@@ -120,8 +128,10 @@ impl<K: Key> Table<K> {
             }
         }
         old.for_each(|row| rows.keep(row));
-        rows.rows.shrink_to_fit();
-        Self(rows.rows)
+        let mut rows = rows.rows;
+        rows.shrink_to_fit();
+        let heads = rows.iter().step_by(BLOCK).map(|row| row.key.clone()).collect();
+        Self { rows, heads }
     }
 }
 

@@ -2,7 +2,6 @@
 //! own.
 
 mod config;
-mod metrics;
 mod options;
 mod score;
 #[cfg(test)]
@@ -77,7 +76,7 @@ fn run(options: Options) -> Result<(), BoxError> {
 
 async fn serve(options: Options) -> Result<(), BoxError> {
     if let Some(address) = options.metrics {
-        metrics::serve(address).await.map_err(|error| format!("--metrics {address}: {error}"))?;
+        agent_metrics::serve(address).await?;
     }
     let listener = SocketListener::bind(&options.listen).await?;
     let address = listener.to_string();

@@ -49,7 +49,7 @@ impl RedisProcess {
         Self::start_with(&[]).await
     }
 
-    /// The same with more options, such as `["--requirepass", "secret"]`.
+    /// The same with more options, such as `["--requirepass", "secret"]`; `{port}` in them becomes its port.
     pub async fn start_with(arguments: &[&str]) -> Result<Self, Error> {
         let program = tokio::task::spawn_blocking(redis_server).await;
         let program = program.map_err(|error| Error::io("look for redis-server")(error.into()))??;
@@ -91,7 +91,8 @@ impl RedisProcess {
         let port = self.addr().port().to_string();
         let mut command = Command::new(&self.program);
         command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
-        command.arg("--dir").arg(self.dir.path()).args(&self.arguments);
+        command.arg("--dir").arg(self.dir.path());
+        command.args(self.arguments.iter().map(|argument| argument.replace("{port}", &port)));
         let lines = Lines::new();
         let process = Process::spawn(command, Stdio::null(), &lines, &lines)?;
         lines

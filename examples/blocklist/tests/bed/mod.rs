@@ -7,7 +7,7 @@ use testbed::{AgentProcess, Backend, Config, Error, Haproxy, HaproxyProcess};
 
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-pub(crate) type BoxResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type BoxResult<T = ()> = Result<T, spop_tokio::BoxError>;
 
 /// The agent, with `arguments`.
 pub(crate) fn command(arguments: &[&str]) -> Command {
@@ -16,11 +16,13 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+#[allow(dead_code, reason = "not every test needs it")]
 pub(crate) async fn agent(arguments: &[&str]) -> Result<AgentProcess, Error> {
     AgentProcess::start(command(arguments), SOON).await
 }
 
 /// The file of this example.
+#[allow(dead_code, reason = "not every test needs it")]
 pub(crate) fn file(name: &str) -> String {
     format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,6 +1,7 @@
 //! Shows an agent behind a real HAProxy.
 
 mod blocking;
+mod blocklist;
 mod decision;
 mod ip_reputation;
 
@@ -17,6 +18,7 @@ Usage: demo [AGENT] [--once]
 
   ip-reputation   scores clients at random (default)
   blocking        scores clients by their address, on threads and the protocol crate alone
+  blocklist       blocks by a list that changes while you look
   decision        lets browsers in, feeds crawlers garbage, challenges who wants to log in
 
   --once          stop after the requests
@@ -30,6 +32,7 @@ struct Options {
 
 enum Agent {
     Blocking,
+    Blocklist,
     IpReputation,
     Decision,
 }
@@ -42,6 +45,7 @@ async fn main() -> ExitCode {
             "--once" => options.once = true,
             "ip-reputation" => agent = Agent::IpReputation,
             "blocking" => agent = Agent::Blocking,
+            "blocklist" => agent = Agent::Blocklist,
             "decision" => agent = Agent::Decision,
             "-h" | "--help" => {
                 println!("{USAGE}");
@@ -55,6 +59,7 @@ async fn main() -> ExitCode {
     }
     let ended = match agent {
         Agent::Blocking => blocking::run(&options).await,
+        Agent::Blocklist => blocklist::run(&options).await,
         Agent::IpReputation => ip_reputation::run(&options).await,
         Agent::Decision => decision::run(&options).await,
     };
