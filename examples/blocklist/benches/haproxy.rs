@@ -54,7 +54,7 @@ async fn main() -> Result<(), BoxError> {
 
 /// Nothing of 127.0.0.0/8, so that all requests are served.
 fn networks() -> String {
-    let (mut random, mut text) = (Random::new(1), String::new());
+    let (random, mut text) = (Random::new(1), String::new());
     for _ in 0..ENTRIES {
         let address = Ipv4Addr::from_bits((128 << 24) + random.below(96 << 24) as u32);
         writeln!(text, "{address}").expect("a String takes all");
