@@ -1,7 +1,7 @@
 //! Prints the ratios, ours to the limit and the other crate to ours: what `cargo bench` ends with.
 //!
-//! It does not read what criterion measured, but runs the pairs against each other: see [`benches::measure`]. Words after
-//! `--` choose cases: `cargo bench -p benches --bench summary -- decode ack`.
+//! It does not read what criterion measured, but runs the pairs against each other: see [`benches::measure`]. Words
+//! after `--` choose cases: `cargo bench -p benches --bench summary -- decode ack`.
 
 use benches::cases::{self, Who};
 use benches::measure::{Measured, measure};

@@ -81,7 +81,7 @@ pub fn raise_file_limit() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
-/// Listens, says where on stdout, and gives the socket, which does not block.
+/// Listens, says where on stdout, and returns the socket, which does not block.
 ///
 /// # Errors
 /// If the address cannot be listened at.

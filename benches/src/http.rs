@@ -1,4 +1,5 @@
-//! HTTP clients that send the next request as the answer comes, all in one thread: a client that costs little beside HAProxy.
+//! HTTP clients that send the next request as the answer comes, all in one thread: a client that costs little beside
+//! HAProxy.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -51,8 +52,8 @@ impl Seen {
     }
 }
 
-/// Has `clients` keep-alive connections ask `address` for `/`, each again and again, for `warmup`, unmeasured, and then for
-/// `time`.
+/// Has `clients` keep-alive connections ask `address` for `/`, each again and again, for `warmup`, unmeasured, and then
+/// for `time`.
 ///
 /// # Errors
 /// If a connection fails or ends, an answer is not 200, or none comes for 5 s.
@@ -144,7 +145,7 @@ impl Client {
         Ok(self.stream.write_all(REQUEST)?)
     }
 
-    /// Reads what there is; gives the answer if it is complete.
+    /// Reads what there is; returns the answer if it is complete.
     fn read(&mut self, room: &mut [u8]) -> Result<Option<Response>, Error> {
         loop {
             match self.stream.read(room) {

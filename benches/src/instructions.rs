@@ -1,4 +1,4 @@
-//! Counts instructions with valgrind's callgrind: figures that do not depend on what else the machine does.
+//! Counts instructions with valgrind's callgrind: results that do not depend on what else the machine does.
 //!
 //! The counted program is `codec-instructions`, which runs one contestant as often as told.
 

@@ -1,7 +1,7 @@
-//! Benchmarks of spop and spop-tokio, next to a hand-written limit and to crates.io's `spop`.
+//! Benchmarks of spop and spop-tokio, next to a hand-written limit and to the published `spop`.
 //!
 //! ```sh
-//! cargo bench -p benches                        # criterion's figures, then the table of ratios
+//! cargo bench -p benches                        # criterion's results, then the table of ratios
 //! cargo bench -p benches --bench summary        # the table alone
 //! cargo run --release -p benches --bin codec-instructions   # the same in instructions, counted by valgrind
 //! cargo run --release -p benches --bin front-instructions   # a `Router` next to a `Service` by hand

@@ -1,16 +1,17 @@
 //! What a NOTIFY and an ACK cost at least: written by hand for one purpose each, to hold the library against.
 //!
-//! [`notify`] checks as much as the library does: the frame's type and FIN, that every length stays within its frame, that
-//! varints end, have ten bytes at most and fit 64 bits, that types are known, that no message is without a name, and that the
-//! messages fill the frame exactly. As there, a 32-bit integer that does not fit 32 bits is taken for one of 64. It hands every argument to its caller *while* it
-//! checks, in one pass, so the caller acts on the first argument of a frame whose last one may be broken. The library first
-//! checks all of a frame and then walks it; [`notify_checked_first`] does the same with this parser.
+//! [`notify`] checks as much as the library does: the frame's type and FIN, that every length stays within its frame,
+//! that varints end, have ten bytes at most and fit 64 bits, that types are known, that no message is without a name,
+//! and that the messages fill the frame exactly. As there, a 32-bit integer that does not fit 32 bits is taken for one
+//! of 64. It hands every argument to its caller *while* it checks, in one pass, so the caller acts on the first
+//! argument of a frame whose last one may be broken. The library first checks all of a frame and then walks it;
+//! [`notify_checked_first`] does the same with this parser.
 //!
-//! It says only that a frame is bad, not why and where; it knows no fragments, keeps no books on what is in flight, and owns
-//! nothing.
+//! It says only that a frame is bad, not why and where; it knows no fragments, keeps no track of what is in flight, and
+//! owns nothing.
 //!
-//! [`ack`] writes one set-var of an integer, in one go, into room the caller made. It checks that name and frame fit, and not
-//! that HAProxy takes the name's bytes.
+//! [`ack`] writes one set-var of an integer, in one go, into space that the caller made. It checks that name and frame
+//! fit, and not that HAProxy takes the name's bytes.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -154,8 +155,8 @@ pub fn split_frame(input: &[u8]) -> Result<Option<&[u8]>, Bad> {
     Ok(rest.get(..len))
 }
 
-/// Checks the NOTIFY `frame`, from its type byte to its end, and gives `each` every argument: the message's name, the
-/// argument's, its value.
+/// Checks the NOTIFY `frame`, from its type byte to its end, and calls `each` with every argument: the message's name,
+/// the argument's, its value.
 ///
 /// # Errors
 /// If the frame is bad. Arguments before the fault were given to `each` already.
@@ -196,7 +197,7 @@ pub fn notify_checked_first<'a>(
 /// Appends an ACK with one set-var of a UINT32, length prefix and all.
 ///
 /// # Errors
-/// If the name does not fit the room of a name of 60 bytes, or the frame is longer than `max`.
+/// If the name does not fit the space of a name of 60 bytes, or the frame is longer than `max`.
 #[inline(always)]
 pub fn ack(ids: Ids, scope: u8, name: &[u8], value: u32, max: usize, out: &mut BytesMut) -> Result<(), Bad> {
     let start = out.len();
@@ -217,7 +218,7 @@ pub fn ack(ids: Ids, scope: u8, name: &[u8], value: u32, max: usize, out: &mut B
 /// Length 4, type and flags 5, ids 20, action 3, name 61, type and value 6: 99 at most.
 const ROOM: usize = 99;
 
-/// Writes the frame at the start of `room`; gives its length.
+/// Writes the frame at the start of `room`; returns its length.
 #[inline(always)]
 fn put_ack(ids: Ids, scope: u8, name: &[u8], value: u32, room: &mut [u8; ROOM]) -> Option<usize> {
     let (head, rest) = room.split_first_chunk_mut::<9>()?;

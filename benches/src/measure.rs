@@ -1,8 +1,8 @@
 //! Times contestants against each other on a machine that does other things too.
 //!
 //! Each round runs every contestant once, one right after the other, so that a slow moment hits all of them; the order
-//! alternates. What counts is the CPU time of this thread, not the time on the wall. The figure of a contestant is the median
-//! of its rounds, and the figure of a pair is the median of the ratios that each round gave.
+//! alternates. What counts is the CPU time of this thread, not the time on the wall. The result of a contestant is the
+//! median of its rounds, and the result of a pair is the median of the ratios that each round gave.
 
 use std::time::Duration;
 

@@ -66,7 +66,7 @@ impl Profile {
         Self::build("check-request", "check-request", &args)
     }
 
-    /// One string of `len` bytes, a body say: HAProxy has room for about 16,000.
+    /// One string of `len` bytes, a body say: HAProxy has space for about 16,000.
     pub fn string(len: usize) -> Self {
         Self::build("string", "check-body", &[("body", "x".repeat(len).as_str().into())])
     }
@@ -76,7 +76,8 @@ impl Profile {
         [Self::ip_reputation(), Self::log_request(), Self::check_request()]
     }
 
-    /// One of the names above, or a file with a NOTIFY frame, with or without its length prefix, whose payload is taken.
+    /// One of the names above, or a file with a NOTIFY frame, with or without its length prefix, whose payload is
+    /// taken.
     ///
     /// # Errors
     /// If it is neither; the text says what is wrong with the file.
@@ -120,7 +121,7 @@ impl Profile {
         &self.payload
     }
 
-    /// A NOTIFY with the ids that HAProxy gives the request number `index` of a connection, length prefix and all.
+    /// A NOTIFY with the ids that HAProxy assigns to the request number `index` of a connection, length prefix and all.
     pub fn frame(&self, index: u64) -> Vec<u8> {
         let mut frame = BytesMut::new();
         let id = NotifyId { stream_id: 1 + 2 * index, frame_id: 1 };

@@ -1,7 +1,7 @@
 //! What a frame costs does not depend on how many came with it, nor on how long its strings are.
 //!
-//! CPU time of this thread, the best of some rounds, and sizes so far apart that a cost in proportion would show in any build and
-//! on any machine. The figures, in instructions, are in `docs/performance.md`.
+//! CPU time of this thread, the best of some rounds, and sizes so far apart that a cost in proportion would show in any
+//! build and on any machine. The results, in instructions, are in `docs/performance.md`.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -119,7 +119,8 @@ fn a_captured_frame_is_a_profile() {
 
 #[test]
 fn in_open_loop_latency_counts_from_when_a_request_was_due() {
-    // 20 ms each, one at a time: half of the 100 per second that are due, so the last ones wait for about half a second.
+    // 20 ms each, one at a time: half of the 100 per second that are due, so the last ones wait for about half a
+    // second.
     let agent = Agent::start(env!("CARGO_BIN_EXE_our-agent"), &["--handler-delay-ms", "20"]);
     let args = ["--rate", "100", "--connections", "1", "--depth", "1", "--seconds", "1", "--timeout", "5"];
     let report = report(&load(&agent.address, &args));
@@ -178,13 +179,13 @@ fn silence_ends_with_how_many_wait() {
 
 #[test]
 fn an_agent_that_disconnects_is_quoted() {
-    let goodbye = |_| {
+    let disconnect = |_| {
         let mut out = bytes::BytesMut::new();
         let disconnect = spop::Disconnect::new(spop::Status::RESOURCE);
         spop::Frame::<&[u8]>::AgentDisconnect(disconnect).encode(&mut out).unwrap();
         out.to_vec()
     };
-    let error = error(&load(&wrong_agent(goodbye), &["--connections", "1", "--depth", "1"]));
+    let error = error(&load(&wrong_agent(disconnect), &["--connections", "1", "--depth", "1"]));
     assert!(error.contains("AGENT-DISCONNECT") && error.contains("with 1 unanswered"), "{error}");
 }
 

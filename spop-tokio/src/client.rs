@@ -14,7 +14,7 @@ use tokio_util::io::poll_read_buf;
 
 use crate::Error;
 
-/// Requests that wait for room on the connection; more make [`Client::notify`] wait.
+/// Requests that wait for capacity on the connection; more make [`Client::notify`] wait.
 const QUEUE: usize = 64;
 const READ: usize = 4 * 1024;
 
@@ -23,8 +23,8 @@ type Answer = oneshot::Sender<Result<Ack<Bytes>, Error>>;
 
 /// A connection to an agent, in HAProxy's role: for tests of agents, without a HAProxy.
 ///
-/// Clones share the connection; it ends with a goodbye when the last one is dropped. Requests overlap if the agent takes
-/// that, 20 at a time as in HAProxy; more wait for their turn.
+/// Clones share the connection; it ends with a DISCONNECT when the last one is dropped. Requests overlap if the agent
+/// takes that, 20 at a time as in HAProxy; more wait for their turn.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -71,8 +71,8 @@ impl Client {
         Ok((Self { commands, negotiated }, driver))
     }
 
-    /// Sends a NOTIFY and waits for its ACK; `build` writes its messages. Drop the future to give the answer up, as HAProxy
-    /// does after `timeout processing`.
+    /// Sends a NOTIFY and waits for its ACK; `build` writes its messages. Drop the future to give the answer up, as
+    /// HAProxy does after `timeout processing`.
     ///
     /// # Errors
     /// What `build` returns, or why no answer came: the agent left ([`Error::is_closed`]) or broke the protocol.
@@ -86,7 +86,7 @@ impl Client {
         answered.await.map_err(|_| Error::closed())?
     }
 
-    /// What both sides agreed on.
+    /// Returns what both sides agreed on.
     pub fn negotiated(&self) -> &Negotiated {
         &self.negotiated
     }
@@ -135,7 +135,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         Ok(Self { io, connection, input: BytesMut::new(), out, queue, waiting: Vec::new() })
     }
 
-    /// Runs until all clients are dropped and the agent has said goodbye, or either side fails.
+    /// Runs until all clients are dropped and the agent has sent its DISCONNECT, or either side fails.
     ///
     /// # Errors
     /// If the stream fails or the agent breaks the protocol. Requests that wait get the same error.
@@ -213,7 +213,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         Ok(())
     }
 
-    /// Frees the place of requests whose futures were dropped; gives whether there were any.
+    /// Frees the place of requests whose futures were dropped; returns whether there were any.
     fn drop_abandoned(&mut self, cx: &mut Context<'_>) -> bool {
         let (connection, before) = (&mut self.connection, self.waiting.len());
         self.waiting.retain_mut(|(id, answer)| {
@@ -226,7 +226,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         self.waiting.len() < before
     }
 
-    /// Sends what the window allows; says goodbye when nobody can ask any more and nothing waits.
+    /// Sends what the window allows; sends the DISCONNECT when nobody can ask any more and nothing waits.
     fn take_commands(&mut self, cx: &mut Context<'_>) {
         while self.connection.state() == State::Running && self.connection.window() > 0 {
             match self.queue.poll_recv(cx) {
@@ -243,7 +243,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         if answer.is_closed() {
             return;
         }
-        // There is room: the window was looked at.
+        // There is capacity: the window was looked at.
         let Ok(mut notify) = self.connection.notify(&mut self.out) else { return };
         match build(&mut notify) {
             Ok(()) => {

@@ -44,20 +44,20 @@ pub struct SpopCodec {
 const DEFAULT_SIZE: u32 = 16_380;
 
 impl SpopCodec {
-    /// Takes and sends frames of up to `max_frame_size` bytes, the length prefix not counted;
+    /// Creates a codec that takes and sends frames of up to `max_frame_size` bytes, the length prefix not counted;
     /// [`default`](Self::default): 16380, which is HAProxy's.
     pub const fn new(max_frame_size: u32) -> Self {
         Self { decoder: FrameDecoder::new(max_frame_size), max_sent: max_frame_size }
     }
 
-    /// The same with another limit on the frames that come: a longer one is an error, before it is in memory.
+    /// Sets another limit on the frames that come: a longer one is an error, before it is in memory.
     #[must_use]
     pub const fn max_received(mut self, bytes: u32) -> Self {
         self.decoder = FrameDecoder::new(bytes);
         self
     }
 
-    /// The same with another limit on the frames that are sent: what the peer has said in its HELLO. A longer one is an
+    /// Sets another limit on the frames that are sent: what the peer has said in its HELLO. A longer one is an
     /// error, and nothing of it is sent.
     #[must_use]
     pub const fn max_sent(mut self, bytes: u32) -> Self {

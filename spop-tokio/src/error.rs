@@ -43,22 +43,22 @@ impl Error {
         })
     }
 
-    /// The peer was too slow.
+    /// Returns whether the peer was too slow.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0, Kind::Timeout(_))
     }
 
-    /// The connection ended, by a DISCONNECT or without one, before an answer came.
+    /// Returns whether the connection ended, by a DISCONNECT or without one, before an answer came.
     pub fn is_closed(&self) -> bool {
         matches!(self.0, Kind::Closed | Kind::Disconnected(_))
     }
 
-    /// The request cannot be encoded; it was not sent.
+    /// Returns whether the request could not be encoded; then it was not sent.
     pub fn is_encode(&self) -> bool {
         matches!(self.0, Kind::Encode(_))
     }
 
-    /// The status of the DISCONNECT that was sent or received, if one was.
+    /// Returns the status of the DISCONNECT that was sent or received, if one was.
     pub fn status(&self) -> Option<Status> {
         match &self.0 {
             Kind::Protocol(error) => Some(error.status()),

@@ -33,13 +33,13 @@ pub trait FromMessage<S>: Sized {
     /// Why there is no such thing.
     type Rejection: Into<BoxError>;
 
-    /// Makes it.
+    /// Takes it from the message or the state.
     ///
     /// # Errors
     /// If the message does not have it.
     fn from_message(message: &MessageRef<'_>, state: &S) -> Result<Self, Self::Rejection>;
 
-    /// The names of the arguments it takes, in what a router says about itself; `None` if that is not known.
+    /// Returns the names of the arguments it takes, in what a router says about itself; `None` if that is not known.
     fn arg_names() -> Option<&'static [&'static str]> {
         None
     }
@@ -57,22 +57,22 @@ impl<'r> MessageRef<'r> {
         Self { request, message }
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn message(&self) -> &Message<'r> {
         &self.message
     }
 
-    /// The connection it came on.
+    /// Returns the connection it came on.
     pub fn connection(&self) -> &'r ConnectionInfo {
         self.request.connection()
     }
 
-    /// The same to keep.
+    /// Returns the same to keep.
     pub fn to_owned(&self) -> MessageRequest {
         MessageRequest::new(self.request.clone(), self.request.position(&self.message))
     }
 
-    /// All of the request, to keep.
+    /// Returns all of the request, to keep.
     pub fn to_request(&self) -> Request {
         self.request.clone()
     }
@@ -151,7 +151,7 @@ impl<S, T: serde_core::de::DeserializeOwned> FromMessage<S> for Args<T> {
 pub struct EngineId(Box<[u8]>);
 
 impl EngineId {
-    /// The id.
+    /// Returns the id.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

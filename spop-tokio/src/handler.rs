@@ -49,7 +49,7 @@ pub(crate) type Place = OwnedSemaphorePermit;
 pub(crate) trait Call<S>: Send + Sync {
     fn call(&self, message: &MessageRef<'_>, state: &S, calling: Calling<'_, '_>) -> Called;
 
-    /// Whether it answers without waiting: a plain function on the thread that asks.
+    /// Returns whether it answers without waiting: a plain function on the thread that asks.
     fn is_at_once(&self) -> bool {
         false
     }

@@ -178,17 +178,17 @@ pub struct Fields<T> {
 
 #[cfg(feature = "serde")]
 impl<T> Fields<T> {
-    /// Variables of this scope.
+    /// Creates variables of this scope.
     pub fn new(scope: Scope, fields: T) -> Self {
         Self { scope, fields }
     }
 
-    /// Variables of scope `sess`: see [`Scope::Session`].
+    /// Creates variables of scope `sess`: see [`Scope::Session`].
     pub fn session(fields: T) -> Self {
         Self::new(Scope::Session, fields)
     }
 
-    /// Variables of scope `txn`: see [`Scope::Transaction`].
+    /// Creates variables of scope `txn`: see [`Scope::Transaction`].
     pub fn transaction(fields: T) -> Self {
         Self::new(Scope::Transaction, fields)
     }

@@ -50,7 +50,8 @@
 //! - `test-util`: `Request::builder` and `TestHaproxy`, for tests of agents without a HAProxy.
 //! - `tower`: services of tower's from ours, and ours from tower's.
 //! - `signal`: `shutdown_signal`, for a graceful end at SIGTERM.
-//! - `systemd`: listening sockets that systemd opened (`fd:3` for [`SocketListener::bind`]), and `Server::notify_systemd`.
+//! - `systemd`: listening sockets that systemd opened (`fd:3` for [`SocketListener::bind`]), and
+//!   `Server::notify_systemd`.
 //! - `tracing` (default): log events, in a span for each connection and, at debug, one for each request around its
 //!   handler, so that your own events have them, too. Nothing prints what a client sent. Without it the crate says
 //!   nothing.

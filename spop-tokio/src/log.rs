@@ -1,5 +1,5 @@
-//! Log events and spans, gone without the feature `tracing`. None prints what a client sent: of a NOTIFY there are the ids and the
-//! names of the messages, which HAProxy's configuration gives.
+//! Log events and spans, gone without the feature `tracing`. None prints what a client sent: of a NOTIFY there are the
+//! ids and the names of the messages, which stand in HAProxy's configuration.
 
 use std::fmt::{self, Write};
 
@@ -43,13 +43,13 @@ macro_rules! warning {
     }};
 }
 
-/// As `warning!`, once a second for each [`Limit`]; what is too often for that goes to debug, and the next warning says how many
-/// that were.
+/// As `warning!`, once a second for each [`Limit`]; what is too often for that goes to debug, and the next warning says
+/// how many that were.
 macro_rules! limited_warning {
     ($limit:expr, $($event:tt)+) => {{
         #[cfg(feature = "tracing")]
         match $limit.pass() {
-            Some(passed_over) => tracing::warn!(passed_over, $($event)+),
+            Some(suppressed) => tracing::warn!(suppressed, $($event)+),
             None => tracing::debug!($($event)+),
         }
         #[cfg(not(feature = "tracing"))]

@@ -1,10 +1,11 @@
-//! What a server counts, with the feature `metrics`: figures for the recorder of the crate [metrics](https://docs.rs/metrics).
+//! What a server counts, with the feature `metrics`: metrics for the recorder of the crate
+//! [metrics](https://docs.rs/metrics).
 //!
 //! | name | kind | labels | what it counts |
 //! |---|---|---|---|
 //! | [`spop_connections`](CONNECTIONS) | gauge | | connections that are open |
-//! | [`spop_connections_total`](CONNECTIONS_TOTAL) | counter | | connections that were accepted, health checks among them |
-//! | [`spop_disconnects_total`](DISCONNECTS) | counter | `by`, `status` | connections that ended, health checks not among them |
+//! | [`spop_connections_total`](CONNECTIONS_TOTAL) | counter | | accepted connections, health checks among them |
+//! | [`spop_disconnects_total`](DISCONNECTS) | counter | `by`, `status` | ended connections, without health checks |
 //! | [`spop_health_checks_total`](HEALTH_CHECKS) | counter | `result` | health checks (`option spop-check`) |
 //! | [`spop_notifies_total`](NOTIFIES) | counter | `message` | NOTIFYs by the names of their messages |
 //! | [`spop_requests_in_flight`](REQUESTS_IN_FLIGHT) | gauge | | requests whose handlers wait for something |
@@ -12,19 +13,20 @@
 //! | [`spop_failures_total`](FAILURES) | counter | `kind` | requests that were answered with the fallback |
 //! | [`spop_ack_bytes_total`](ACK_BYTES) | counter | | bytes of ACK frames |
 //!
-//! - `by` is `agent` or `haproxy`: who ended the connection. `status` is the code of the DISCONNECT, 99 for one that SPOE.txt does
-//!   not have, and `none` without a DISCONNECT, which is how HAProxy from 3.1 leaves.
+//! - `by` is `agent` or `haproxy`: who ended the connection. `status` is the code of the DISCONNECT, 99 for one that
+//!   SPOE.txt does not have, and `none` without a DISCONNECT, which is how HAProxy from 3.1 leaves.
 //! - `result` is `passed` or `failed`; a server that shuts down fails them.
-//! - `message` is a name that the server knows, see [`Server::message_labels`](crate::Server::message_labels), or `other`: a peer
-//!   cannot add labels. A NOTIFY with several messages counts for each.
+//! - `message` is a name that the server knows, see [`Server::message_labels`](crate::Server::message_labels), or
+//!   `other`: a peer cannot add labels. A NOTIFY with several messages counts for each.
 //! - Handlers that answer without waiting are never in flight.
-//! - The duration is that of every request that could be read, failed or not. Those that HAProxy gave up, or whose connection ended
-//!   before, have none.
+//! - The duration is that of every request that could be read, failed or not. Those that HAProxy gave up, or whose
+//!   connection ended before, have none.
 //! - `kind` is the word of a [`FailureKind`](crate::FailureKind).
 //!
-//! Install the recorder before [`Server::serve`](crate::Server::serve): the server looks its figures up there, once. Bytes and seconds
-//! are told to the recorder as units. Many exporters want to know the buckets of a histogram: handlers that need no one else take
-//! microseconds, and [`Server::request_timeout`](crate::Server::request_timeout) is the longest there is.
+//! Install the recorder before [`Server::serve`](crate::Server::serve): the server looks its metrics up there, once.
+//! Bytes and seconds are told to the recorder as units. Many exporters want to know the buckets of a histogram:
+//! handlers that need no one else take microseconds, and [`Server::request_timeout`](crate::Server::request_timeout) is
+//! the longest there is.
 
 /// Gauge: connections that are open.
 pub const CONNECTIONS: &str = "spop_connections";

@@ -65,12 +65,12 @@ pub struct Router<S = ()> {
 }
 
 impl<S: 'static> Router<S> {
-    /// A router without handlers: it ignores every message.
+    /// Creates a router without handlers: it ignores every message.
     pub fn new() -> Self {
         Self { routes: Vec::new(), fallback: None, max_messages: 64, unknown: Unknown::default() }
     }
 
-    /// Has `handler`, a function or a [`Route`], answer the messages called `name`; the last one given for a name
+    /// Has `handler`, a function or a [`Route`], answer the messages called `name`; the last one set for a name
     /// counts.
     #[must_use]
     pub fn message<M>(mut self, name: &str, handler: impl Handler<M, S>) -> Self {
@@ -87,7 +87,8 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// How many messages a NOTIFY may have; default 64. One with more fails as a whole, as [`FailureKind::TooBig`].
+    /// Limits how many messages a NOTIFY may have; default 64. One with more fails as a whole, as
+    /// [`FailureKind::TooBig`].
     ///
     /// HAProxy sends at most as many as spoe.conf lists for one event or group. This bounds what a peer out to do harm
     /// can have called, and kept in memory, with one NOTIFY: its shortest message has three bytes, and one that waits
@@ -98,7 +99,7 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// Gives the handlers their [`State`](crate::State): a clone for each message. A handler that takes none can still
+    /// Hands the handlers their [`State`](crate::State): a clone for each message. A handler that takes none can still
     /// be added.
     #[must_use]
     pub fn with_state(self, state: S) -> Router

@@ -24,14 +24,15 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one NOTIFY, all its messages.
     fn call(&self, request: Request) -> impl Future<Output = Result<Actions, Self::Error>> + Send;
 
-    /// The messages it knows, as far as it says: a [`Router`](crate::Router) knows those it has handlers for; others
-    /// none, unless they implement this. They are told apart in [`spop_notifies_total`](crate::Server::message_labels),
-    /// and what is said of them is checked against HAProxy's configuration.
+    /// Returns the messages it knows, as far as it says: a [`Router`](crate::Router) knows those it has handlers for;
+    /// others none, unless they implement this. They are told apart in
+    /// [`spop_notifies_total`](crate::Server::message_labels), and what is said of them is checked against HAProxy's
+    /// configuration.
     fn messages(&self) -> Vec<MessageSpec> {
         Vec::new()
     }
 
-    /// The same with its type erased, for where services of several types meet: it costs an allocation for each
+    /// Erases its type, for where services of several types meet: it costs an allocation for each
     /// request.
     fn boxed(self) -> BoxService
     where
@@ -108,7 +109,7 @@ pub struct MessageSpec {
 }
 
 impl MessageSpec {
-    /// A message of which only its name is known.
+    /// Creates a message of which only its name is known.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Self { name, args: None, vars: Vec::new(), samples: Vec::new(), event: None, at_once: false }
@@ -193,13 +194,13 @@ impl Request {
         self.time_limit = limit;
     }
 
-    /// How long the answer may take, from the call of the service on:
+    /// Returns how long the answer may take, from the call of the service on:
     /// [`Server::request_timeout`](crate::Server::request_timeout).
     pub fn time_limit(&self) -> Option<Duration> {
         self.time_limit
     }
 
-    /// The connection it came on.
+    /// Returns the connection it came on.
     pub fn connection(&self) -> &ConnectionInfo {
         &self.connection
     }
@@ -221,12 +222,12 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// Who connected.
+    /// Returns who connected.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// What both sides agreed on, the engine-id among it.
+    /// Returns what both sides agreed on, the engine-id among it.
     pub fn negotiated(&self) -> &Negotiated {
         &self.negotiated
     }

@@ -5,8 +5,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::ForceShutdown;
 
-/// Ready at SIGTERM or SIGINT: what a supervisor or a person at a terminal asks a process to stop with. For
-/// [`Serve::with_graceful_shutdown`](crate::Serve::with_graceful_shutdown), which a second signal ends at once.
+/// Returns a future that is ready at SIGTERM or SIGINT: what a supervisor or a person at a terminal asks a process to
+/// stop with. For [`Serve::with_graceful_shutdown`](crate::Serve::with_graceful_shutdown), which a second signal ends
+/// at once.
 ///
 /// From the call on, neither ends the process by itself.
 ///

@@ -55,7 +55,7 @@ pub struct RequestBuilder {
 }
 
 impl Request {
-    /// A request for tests, without a connection; cargo feature `test-util`. See the [module](crate::test).
+    /// Creates a request for tests, without a connection; cargo feature `test-util`. See the [module](crate::test).
     pub fn builder() -> RequestBuilder {
         let negotiated = Negotiated {
             version: Version { major: 2, minor: 0 },
@@ -88,25 +88,25 @@ impl RequestBuilder {
         self
     }
 
-    /// Says who connected; default [`Peer::Other`]. A [`TestHaproxy`] does not heed it.
+    /// Sets who connected; default [`Peer::Other`]. A [`TestHaproxy`] does not heed it.
     pub fn peer(mut self, peer: Peer) -> Self {
         self.connection.peer = peer;
         self
     }
 
-    /// Says which engine it is; default none. A [`TestHaproxy`] does not heed it.
+    /// Sets which engine it is; default none. A [`TestHaproxy`] does not heed it.
     pub fn engine_id(mut self, id: impl Into<Vec<u8>>) -> Self {
         self.connection.negotiated.engine_id = Some(id.into());
         self
     }
 
-    /// Says how long the answer may take; default for ever. A [`TestHaproxy`] does not heed it.
+    /// Sets how long the answer may take; default for ever. A [`TestHaproxy`] does not heed it.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
     }
 
-    /// The request, to call a [`Service`] with.
+    /// Returns the request, to call a [`Service`] with.
     ///
     /// # Panics
     /// If a message has no name or more than 255 arguments.
@@ -119,7 +119,7 @@ impl RequestBuilder {
         request
     }
 
-    /// The first message of the request, to call a handler with.
+    /// Returns the first message of the request, to call a handler with.
     ///
     /// # Panics
     /// As [`build`](Self::build), and if there is no message.
@@ -205,7 +205,7 @@ impl TestHaproxy {
         }
     }
 
-    /// How long to wait for the agent; default 10 s.
+    /// Sets how long to wait for the agent; default 10 s.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -222,7 +222,8 @@ impl TestHaproxy {
         self.answer(id).await
     }
 
-    /// As [`ask`](Self::ask), but gives up once `limit` is over, as HAProxy does after `timeout processing`: `None`.
+    /// Sends messages as [`ask`](Self::ask) does, but gives up once `limit` is over, as HAProxy does after
+    /// `timeout processing`: `None`.
     ///
     /// # Errors
     /// As there.

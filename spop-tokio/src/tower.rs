@@ -48,12 +48,12 @@ pub struct FromTower<T> {
 }
 
 impl<T> FromTower<T> {
-    /// `service` is cloned for each request, awaited to be ready, and called once.
+    /// Creates one of `service`, which is cloned for each request, awaited to be ready, and called once.
     pub fn new(service: T) -> Self {
         Self { service, messages: Vec::new() }
     }
 
-    /// Says which messages it knows, as [`Service::messages`] of what is inside does: it cannot be asked through
+    /// Declares which messages it knows, as [`Service::messages`] of what is inside does: it cannot be asked through
     /// tower's layers.
     #[must_use]
     pub fn with_messages(self, messages: Vec<MessageSpec>) -> Self {
@@ -92,7 +92,7 @@ where
 pub struct ToTower<S>(Arc<S>);
 
 impl<S: Service> ToTower<S> {
-    /// Clones share `service`.
+    /// Creates one of `service`, which its clones share.
     pub fn new(service: S) -> Self {
         Self(Arc::new(service))
     }

@@ -46,19 +46,19 @@ impl Unanswered {
         Self(Box::new(Parts { done, failures }))
     }
 
-    /// The same with `actions`, those of the messages that were answered.
+    /// Adds `actions`, those of the messages that were answered.
     #[must_use]
     pub fn with_actions(mut self, actions: Actions) -> Self {
         self.0.done = actions;
         self
     }
 
-    /// The actions of the messages that were answered, in the messages' order.
+    /// Returns the actions of the messages that were answered, in the messages' order.
     pub fn actions(&self) -> &Actions {
         &self.0.done
     }
 
-    /// The failures, in the messages' order.
+    /// Returns the failures, in the messages' order.
     pub fn failures(&self) -> &[MessageFailure] {
         &self.0.failures
     }
@@ -107,41 +107,41 @@ impl From<MessageFailure> for Unanswered {
 }
 
 impl MessageFailure {
-    /// A failure of this kind: of the request as a whole, unless [`of_message`](Self::of_message) says of which
+    /// Creates a failure of this kind: of the request as a whole, unless [`of_message`](Self::of_message) says of which
     /// message.
     pub fn new(kind: FailureKind) -> Self {
         Self { kind, message: None, error: None, has_fallback: false }
     }
 
-    /// The same with the name of the message.
+    /// Sets the name of the message.
     #[must_use]
     pub fn of_message(self, name: impl Into<String>) -> Self {
         Self { message: Some(name.into().into_boxed_str()), ..self }
     }
 
-    /// The same with what went wrong.
+    /// Sets what went wrong.
     #[must_use]
     pub fn with_error(self, error: impl Into<BoxError>) -> Self {
         Self { error: Some(error.into()), ..self }
     }
 
-    /// What kind of failure it is.
+    /// Returns what kind of failure it is.
     pub fn kind(&self) -> FailureKind {
         self.kind
     }
 
-    /// The name of the message.
+    /// Returns the name of the message.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// What went wrong: the handler's error, most often.
+    /// Returns what went wrong: the handler's error, most often.
     pub fn error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.error.as_deref()
     }
 
-    /// Whether the actions have a fallback for it already, so that [`Server::on_failure`](crate::Server::on_failure) is
-    /// not asked.
+    /// Returns whether the actions have a fallback for it already, so that
+    /// [`Server::on_failure`](crate::Server::on_failure) is not asked.
     pub fn has_fallback(&self) -> bool {
         self.has_fallback
     }

@@ -126,7 +126,7 @@ async fn those_that_wait_when_the_end_starts_are_served_too() {
     waits.event().await.unwrap().expect("AGENT-HELLO");
     waits.ask("m").await;
     assert_eq!(name_of(&waits.ack().await), "m");
-    assert_eq!(waits.goodbye().await, Status::NORMAL);
+    assert_eq!(waits.disconnected().await, Status::NORMAL);
     drop((open, waits));
     assert_eq!(stopped.unanswered().await, 0);
 }

@@ -117,12 +117,12 @@ fn a_request_takes_no_allocation_where_nobody_wants_debug() {
 #[cfg(feature = "metrics")]
 #[test]
 fn a_request_that_is_counted_takes_no_allocation() {
-    let figures = support::figures::Figures::default();
-    let counted = metrics::with_local_recorder(&figures, || Pair::new(Engine::Mux).allocations(20, 10));
+    let metrics = support::metrics::Metrics::default();
+    let counted = metrics::with_local_recorder(&metrics, || Pair::new(Engine::Mux).allocations(20, 10));
     assert_eq!(counted, 0);
     let requests = 20 * (1 + WARM_UP + EXCHANGES);
-    assert_eq!(figures.samples(spop_tokio::metrics::REQUEST_DURATION), requests);
-    assert_eq!(figures.get("spop_notifies_total{message=\"other\"}"), Some(requests as f64));
+    assert_eq!(metrics.samples(spop_tokio::metrics::REQUEST_DURATION), requests);
+    assert_eq!(metrics.get("spop_notifies_total{message=\"other\"}"), Some(requests as f64));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn an_idle_connection_holds_little_memory() {
             for _ in 0..CONNECTIONS {
                 let io = soon(TcpStream::connect(address)).await.unwrap();
                 let mut haproxy = Haproxy::connect(io).await;
-                // More than the connection keeps room for.
+                // More than the connection keeps capacity for.
                 let (_, bytes) = haproxy.notify_with("m", &[("body", [b'x'; 10_000].as_slice().into())]);
                 haproxy.send(&bytes).await;
                 haproxy.ack().await;
@@ -177,7 +177,7 @@ fn the_future_of_a_connection_is_small() {
 }
 
 #[test]
-fn a_request_at_work_holds_no_more_than_64_kib_of_what_came_with_it() {
+fn a_request_in_flight_holds_no_more_than_64_kib_of_what_came_with_it() {
     const CONNECTIONS: usize = 10;
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let mut haproxies = Vec::with_capacity(CONNECTIONS);
@@ -188,7 +188,7 @@ fn a_request_at_work_holds_no_more_than_64_kib_of_what_came_with_it() {
         std::future::pending::<Result<Actions, BoxError>>().await
     });
     runtime.spawn(Server::new(hang).serve(listener).into_future());
-    // Frames that are passed over, and a request that cannot be read: its answer says that all is taken.
+    // Frames that are ignored, and a request that cannot be read: its answer says that all is taken.
     let filling = frame(77, 1, (1, 1), &[0; 16_000]).repeat(8);
     let end = frame(3, 1, (99, 1), b"\xc8");
     let counted = allocation_counter::measure(|| {
@@ -205,7 +205,7 @@ fn a_request_at_work_holds_no_more_than_64_kib_of_what_came_with_it() {
         });
     });
     let each = counted.bytes_current / CONNECTIONS as i64;
-    println!("a connection with a request at work: {each} bytes");
+    println!("a connection with a request in flight: {each} bytes");
     // What is kept for the next burst of the thread is among it.
     assert!(each < 80 * 1024, "{each}");
 }

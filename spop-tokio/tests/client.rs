@@ -147,14 +147,14 @@ async fn requests_overlap_up_to_the_window() {
         for _ in 0..window + 5 {
             asked.spawn(ask(&client, "m"));
         }
-        let mut at_work = calls.take(window).await;
+        let mut in_flight = calls.take(window).await;
         for _ in 0..5 {
             assert!(calls.is_empty(), "more than {window} at a time");
-            at_work.pop().unwrap().echo();
+            in_flight.pop().unwrap().echo();
             soon(asked.join_next()).await.unwrap().unwrap().unwrap();
-            at_work.push(calls.next().await);
+            in_flight.push(calls.next().await);
         }
-        at_work.into_iter().for_each(support::Call::echo);
+        in_flight.into_iter().for_each(support::Call::echo);
         soon(asked.join_all()).await.into_iter().for_each(|answer| drop(answer.unwrap()));
     }
 }
@@ -188,7 +188,7 @@ async fn answers_find_who_asked_in_any_order() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_makes_room_and_its_late_answer_is_passed_over() {
+async fn a_request_that_is_given_up_frees_its_place_and_its_late_answer_is_ignored() {
     let (server, mut calls) = held();
     let (client, _driver, _serving) = client_of(server, mux().pipelining(false)).await;
     let given_up = tokio::spawn(ask(&client, "given-up"));
@@ -245,7 +245,7 @@ async fn a_request_that_cannot_be_built_is_not_sent() {
 }
 
 #[tokio::test]
-async fn when_the_agent_says_goodbye_who_waits_gets_its_status() {
+async fn when_the_agent_disconnects_who_waits_gets_its_status() {
     let (client, driver, mut agent) = Agent::connected().await;
     let asked = tokio::spawn(ask(&client, "m"));
     assert!(matches!(agent.event().await, Some(Event::Notify(..))));
@@ -293,7 +293,7 @@ async fn when_the_agent_breaks_the_protocol_all_get_to_know_why() {
 }
 
 #[tokio::test]
-async fn without_clients_the_driver_says_goodbye_and_ends() {
+async fn without_clients_the_driver_disconnects_and_ends() {
     let (client, driver, mut agent) = Agent::connected().await;
     let other = client.clone();
     drop(client);
@@ -303,14 +303,14 @@ async fn without_clients_the_driver_says_goodbye_and_ends() {
     agent.connection.ack(ticket, &support::answer("last")).unwrap();
     agent.transmit().await;
     assert_eq!(name_of(&soon(asked).await.unwrap().unwrap()), "last");
-    let Some(Event::Disconnected(goodbye)) = agent.event().await else { panic!("no goodbye") };
-    assert_eq!(goodbye.status, Status::NORMAL);
+    let Some(Event::Disconnected(disconnect)) = agent.event().await else { panic!("no DISCONNECT") };
+    assert_eq!(disconnect.status, Status::NORMAL);
     soon(driver).await.unwrap().unwrap();
     assert!(agent.event().await.is_none(), "it closes");
 }
 
 #[tokio::test]
-async fn the_server_takes_the_goodbye_for_a_normal_end() {
+async fn the_server_takes_the_disconnect_for_a_normal_end() {
     let (client, driver, serving) = client_of(Server::new(echo()), mux()).await;
     ask(&client, "m").await.unwrap();
     drop(client);

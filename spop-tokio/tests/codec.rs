@@ -84,7 +84,7 @@ fn frames_that_come_byte_by_byte_are_decoded_with_their_last_byte() {
     }
 }
 
-/// The first error that reading `bytes` gives.
+/// The first error that reading `bytes` returns.
 async fn error_of(bytes: &[u8]) -> Error {
     let mut frames = FramedRead::new(bytes, SpopCodec::new(1000));
     soon(frames.next()).await.expect("an item").expect_err("an error")

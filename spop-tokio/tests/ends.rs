@@ -15,14 +15,14 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// A connection with two requests at work.
-async fn two_at_work() -> (Haproxy<DuplexStream>, Calls, [support::Call; 2], Serving) {
+/// A connection with two requests in flight.
+async fn two_in_flight() -> (Haproxy<DuplexStream>, Calls, [support::Call; 2], Serving) {
     let (server, mut calls) = held();
     let (io, serving) = serve(server, 1 << 16);
     let mut haproxy = Haproxy::connect(io).await;
     haproxy.ask_all(&["a", "b"]).await;
-    let at_work = calls.take(2).await.try_into().ok().unwrap();
-    (haproxy, calls, at_work, serving)
+    let in_flight = calls.take(2).await.try_into().ok().unwrap();
+    (haproxy, calls, in_flight, serving)
 }
 
 /// HAProxy's and the server's end of a TCP connection, the latter served.
@@ -35,7 +35,7 @@ async fn serve_tcp<S: Service>(server: Server<S>) -> (TcpStream, Serving) {
 }
 
 #[tokio::test]
-async fn a_request_with_ids_at_work_already_supersedes_the_old_one() {
+async fn a_request_with_ids_in_flight_already_supersedes_the_old_one() {
     let (server, mut calls) = held();
     let (io, writes, _serving) = serve_recorded(server);
     let mut haproxy = Haproxy::connect(io).await;
@@ -73,7 +73,7 @@ async fn the_old_handler_is_dropped_before_the_one_that_supersedes_it_starts() {
 
 #[tokio::test]
 async fn handlers_are_dropped_when_the_peer_closes() {
-    let (haproxy, _calls, [mut a, mut b], serving) = two_at_work().await;
+    let (haproxy, _calls, [mut a, mut b], serving) = two_in_flight().await;
     drop(haproxy);
     a.dropped().await;
     b.dropped().await;
@@ -94,8 +94,8 @@ async fn handlers_are_dropped_when_the_connection_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handlers_are_dropped_at_once_when_haproxy_says_goodbye() {
-    let (mut haproxy, _calls, [mut a, mut b], serving) = two_at_work().await;
+async fn handlers_are_dropped_at_once_when_haproxy_disconnects() {
+    let (mut haproxy, _calls, [mut a, mut b], serving) = two_in_flight().await;
     let start = Instant::now();
     haproxy.disconnect(Status::TIMEOUT).await;
     // It keeps the stream open.
@@ -134,19 +134,19 @@ async fn a_future_that_panics_in_drop_when_the_connection_ends_harms_nobody() {
 }
 
 #[tokio::test]
-async fn haproxys_goodbye_is_answered_and_is_a_normal_end() {
+async fn haproxys_disconnect_is_answered_and_is_a_normal_end() {
     for status in [Status::NORMAL, Status::TIMEOUT, Status::IO] {
         let (io, serving) = serve(Server::new(echo()), 1 << 16);
         let mut haproxy = Haproxy::connect_as(io, Config::new(Engine::Applet)).await;
         haproxy.disconnect(status).await;
-        assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+        assert_eq!(haproxy.disconnected().await, Status::NORMAL);
         drop(haproxy);
         assert_eq!(ended(serving).await.unwrap(), 0);
     }
 }
 
 #[tokio::test]
-async fn requests_before_haproxys_goodbye_are_answered_before_ours() {
+async fn requests_before_haproxys_disconnect_are_answered_before_ours() {
     let (io, writes, _serving) = serve_recorded(Server::new(echo()));
     let mut haproxy = Haproxy::connect(io).await;
     writes.take();
@@ -221,7 +221,7 @@ async fn a_peer_that_closes_in_the_middle_of_a_frame_is_an_error() {
     );
 }
 
-/// Sends `bytes` on a running connection; gives the frames that come until the server closes, and the error.
+/// Sends `bytes` on a running connection; returns the frames that come until the server closes, and the error.
 async fn after<S: Service>(server: Server<S>, bytes: &[u8]) -> (Vec<Frame<bytes::Bytes>>, Error) {
     let (io, serving) = serve(server, 1 << 16);
     let mut haproxy = Haproxy::connect(io).await;
@@ -262,17 +262,17 @@ async fn a_fragment_is_refused_where_fragments_are_switched_off() {
 }
 
 #[tokio::test]
-async fn requests_before_a_fault_are_answered_before_the_goodbye() {
+async fn requests_before_a_fault_are_answered_before_the_disconnect() {
     let bytes = [frame(3, 1, (1, 1), b"\x01m\0"), frame(3, 1, (3, 1), b"\x01m\0"), vec![0; 4]].concat();
     let (frames, _) = after(Server::new(echo()), &bytes).await;
     assert!(matches!(frames[..], [Frame::Ack(_), Frame::Ack(_), Frame::AgentDisconnect(_)]), "{frames:?}");
 }
 
 #[tokio::test]
-async fn handlers_at_work_do_not_put_the_end_off() {
-    let (mut haproxy, _calls, [mut a, mut b], serving) = two_at_work().await;
+async fn handlers_in_flight_do_not_put_the_end_off() {
+    let (mut haproxy, _calls, [mut a, mut b], serving) = two_in_flight().await;
     haproxy.send(&[0; 4]).await;
-    assert_eq!(haproxy.goodbye().await, Status::INVALID);
+    assert_eq!(haproxy.disconnected().await, Status::INVALID);
     drop(haproxy);
     a.dropped().await;
     b.dropped().await;

@@ -188,7 +188,8 @@ async fn a_fallback_that_does_not_fit_makes_an_empty_answer() {
 #[tokio::test]
 async fn a_request_that_cannot_be_read_is_answered_with_malformed() {
     let mut haproxy = haproxy(|server| server).await;
-    // No count of arguments; an argument too few; no name; a reserved type; a string past the end; bytes after the last.
+    // No count of arguments; an argument too few; no name; a reserved type; a string past the end; bytes after the
+    // last.
     for payload in
         [&b"\x01m"[..], b"\x01m\x01", b"\0\0", b"\x01m\x01\0\x0f", b"\x01m\x01\0\x08\x09x", b"\x01m\0\x01"]
     {

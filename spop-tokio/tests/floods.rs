@@ -1,4 +1,5 @@
-//! A peer that never stops sending, over TCP, to a server of one thread: it puts off neither its own deadlines nor the others.
+//! A peer that never stops sending, over TCP, to a server of one thread: it puts off neither its own deadlines nor the
+//! others.
 
 mod support;
 

@@ -18,7 +18,7 @@ async fn lives(server: impl FnOnce(Server<Held>) -> Server<Held>) {
     let stopped = running.stop().await;
     call.echo();
     assert_eq!(name_of(&haproxy.ack().await), "m");
-    haproxy.goodbye().await;
+    haproxy.disconnected().await;
     drop(haproxy);
     assert_eq!(stopped.unanswered().await, 0);
 }

@@ -127,7 +127,7 @@ async fn fragments_are_announced_unless_they_are_switched_off() {
 }
 
 #[tokio::test]
-async fn a_first_fragment_with_ids_at_work_supersedes_the_old_request() {
+async fn a_first_fragment_with_ids_in_flight_supersedes_the_old_request() {
     let (server, mut calls) = held();
     let (io, _serving) = serve(server, 1 << 16);
     let mut haproxy = Haproxy::connect_as(io, applet()).await;

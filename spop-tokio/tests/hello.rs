@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 const HELLO: u8 = FrameType::HAPROXY_HELLO.0;
 
-/// Sends `bytes` and nothing more; gives the status of the DISCONNECT that must be all there is to the answer, at once.
+/// Sends `bytes` and nothing more; returns the status of the DISCONNECT that must be all there is to the answer, at
+/// once.
 async fn status_after(bytes: &[u8]) -> Status {
     tokio::time::pause();
     let start = Instant::now();
@@ -113,11 +114,11 @@ async fn bytes_behind_a_health_check_are_not_looked_at() {
 }
 
 #[tokio::test]
-async fn a_goodbye_instead_of_a_hello_is_a_normal_end() {
+async fn a_disconnect_instead_of_a_hello_is_a_normal_end() {
     let (io, serving) = serve(Server::new(echo()), 1 << 16);
     let mut haproxy = Haproxy::new(io, Config::new(Engine::Applet));
     haproxy.disconnect(Status::NORMAL).await;
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     drop(haproxy);
     assert_eq!(ended(serving).await.unwrap(), 0);
 }

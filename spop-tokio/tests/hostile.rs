@@ -1,5 +1,5 @@
-//! Peers that mean no good, or are no HAProxy at all, once the HELLOs are exchanged. What they can do before is in `hello.rs`
-//! and `timeouts.rs`.
+//! Peers that mean no good, or are no HAProxy at all, once the HELLOs are exchanged. What they can do before is in
+//! `hello.rs` and `timeouts.rs`.
 
 mod support;
 
@@ -22,7 +22,7 @@ async fn connected<S: Service>(server: Server<S>) -> Haproxy<DuplexStream> {
     Haproxy::connect_as(io, Config::new(Engine::Applet)).await
 }
 
-/// Sends `bytes` behind the HELLOs; gives the status of the DISCONNECT that must be all there is to the answer.
+/// Sends `bytes` behind the HELLOs; returns the status of the DISCONNECT that must be all there is to the answer.
 async fn status_after(bytes: &[u8]) -> Status {
     let (io, serving) = serve(Server::new(echo()), 1 << 16);
     let mut haproxy = Haproxy::connect(io).await;
@@ -62,7 +62,7 @@ async fn a_frame_is_held_against_our_own_limit_whatever_was_agreed_on() {
     haproxy.send(&of(1_000, (id.stream_id, id.frame_id))).await;
     assert_eq!(name_of(&haproxy.ack().await), "m");
     haproxy.send(&of(1_001, (3, 1))).await;
-    assert_eq!(haproxy.goodbye().await, Status::TOO_BIG);
+    assert_eq!(haproxy.disconnected().await, Status::TOO_BIG);
 }
 
 /// A length of two bytes and as many as fit.
@@ -89,7 +89,7 @@ async fn a_request_that_never_ends_is_given_up_at_the_idle_timeout() {
     let (_, request) = haproxy.notify("m");
     let start = Instant::now();
     haproxy.send(&request[..request.len() - 1]).await;
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     assert!(start.elapsed() < 4 * SECOND, "{:?}", start.elapsed());
 }
 
@@ -98,7 +98,7 @@ async fn a_request_in_fragments_that_never_ends_is_given_up_at_the_idle_timeout(
     let mut haproxy = connected(Server::new(echo()).idle_timeout(2 * SECOND)).await;
     let start = Instant::now();
     haproxy.send(&frame(NOTIFY, 0, (1, 1), b"\x01m\x01")).await;
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     assert!(start.elapsed() < 4 * SECOND, "{:?}", start.elapsed());
 }
 
@@ -127,7 +127,7 @@ async fn a_request_of_a_byte_a_second_is_answered_in_the_end() {
     assert_eq!(name_of(&haproxy.ack().await), "m");
 }
 
-/// How many bytes the server takes from a peer that reads nothing, in room for 64 KiB each way.
+/// How many bytes the server takes from a peer that reads nothing, over buffers of 64 KiB each way.
 async fn taken_from_one_that_never_reads(bytes: &[u8]) -> usize {
     let mut haproxy = connected(Server::new(echo()).write_timeout(3600 * SECOND)).await;
     let mut taken = 0;

@@ -124,7 +124,7 @@ async fn no_line_holds_what_a_client_sent() {
     haproxy.send(&frame(3, 0, (id.stream_id, id.frame_id), &secret.repeat(100))).await;
     haproxy.send(&frame(0, 1, (id.stream_id, id.frame_id), secret)).await;
     haproxy.ack().await;
-    // A type that nobody knows is passed over.
+    // A type that nobody knows is ignored.
     haproxy.send(&frame(99, 1, (0, 0), secret)).await;
     haproxy.disconnect(Status::TIMEOUT).await;
     haproxy.rest().await;
@@ -324,9 +324,9 @@ async fn failures_of_a_kind_are_warned_of_once_a_second() {
             let failed: Vec<_> = lines.iter().filter(|line| line.contains(kind)).cloned().collect();
             let levels = levels(&failed, "request failed");
             assert_eq!(levels, [("DEBUG".to_owned(), 2 * COUNT - 1), ("WARN".to_owned(), 1)].into());
-            let passed_over = format!(" passed_over={} ", 2 * COUNT - 1);
+            let suppressed = format!(" suppressed={} ", 2 * COUNT - 1);
             let warned = failed.iter().find(|line| line.contains("WARN")).unwrap();
-            assert_eq!(warned.contains(&passed_over), round == 1, "{warned}");
+            assert_eq!(warned.contains(&suppressed), round == 1, "{warned}");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -385,7 +385,7 @@ async fn a_shutdown_says_what_it_waits_for_and_how_long_at_most() {
     let mut running = Running::start(server.drain_timeout(Duration::from_secs(7)).drain_checks(2));
     let (mut haproxy, _) = running.connect().await;
     haproxy.ask_all(&["a", "b"]).await;
-    let at_work = calls.take(2).await;
+    let in_flight = calls.take(2).await;
     soon(spop_tokio::health_check(running.open().0, applet())).await.unwrap();
     // Its connection ends.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -395,7 +395,7 @@ async fn a_shutdown_says_what_it_waits_for_and_how_long_at_most() {
     let [line] = &lines[..] else { panic!("want one line, got {lines:#?}") };
     assert!(line.trim_start().starts_with("INFO"), "{line}");
     assert!(line.ends_with("shutdown: waiting connections=1 requests=2 checks=2 at_most=10s"), "{line}");
-    at_work.into_iter().for_each(support::Call::echo);
+    in_flight.into_iter().for_each(support::Call::echo);
 }
 
 #[tokio::test]
@@ -418,7 +418,7 @@ async fn connections_that_are_refused_are_warned_of() {
 }
 
 #[tokio::test]
-async fn a_health_check_and_a_goodbye_are_at_debug() {
+async fn a_health_check_and_a_disconnect_are_at_debug() {
     let (log, _guard) = Log::capture(Level::DEBUG);
     let (io, serving) = serve(Server::new(echo()), 1 << 16);
     let mut haproxy = Haproxy::new(io, applet());

@@ -1,4 +1,4 @@
-//! Each figure counts what its row of the table says.
+//! Each metric counts what its row of the table says.
 
 mod support;
 
@@ -14,7 +14,7 @@ use spop_tokio::metrics::{
 use spop_tokio::spop::Status;
 use spop_tokio::spop::haproxy::{Config, Engine};
 use spop_tokio::{Actions, BoxError, Request, Router, Scope, Server, Service, health_check, service_fn};
-use support::figures::Figures;
+use support::metrics::Metrics;
 use support::{
     Haproxy, Held, Running, answer, echo, ended, frame, held, serve, serve_one_more, serve_recorded, soon,
     tables,
@@ -35,9 +35,9 @@ async fn connected<S: Service>(server: Server<S>) -> (Haproxy<DuplexStream>, sup
 
 #[test]
 fn connections_are_open_until_they_end() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let server = Arc::new(Server::new(echo()));
-        let of = || (figures.get(CONNECTIONS), figures.get(CONNECTIONS_TOTAL));
+        let of = || (metrics.get(CONNECTIONS), metrics.get(CONNECTIONS_TOTAL));
         let (first, first_end) = serve_one_more(&server, 1 << 16);
         let _first = Haproxy::connect(first).await;
         let (second, second_end) = serve_one_more(&server, 1 << 16);
@@ -50,7 +50,7 @@ fn connections_are_open_until_they_end() {
         soon(first_end).await.unwrap_err();
         assert_eq!(of(), (Some(0.0), Some(2.0)), "one that is not served to its end");
         let ends = [r#"by="agent",status="none""#, r#"by="haproxy",status="none""#];
-        assert_eq!(figures.by_labels(DISCONNECTS), ends.map(|end| (end.to_owned(), 1.0)));
+        assert_eq!(metrics.by_labels(DISCONNECTS), ends.map(|end| (end.to_owned(), 1.0)));
     });
 }
 
@@ -65,10 +65,10 @@ fn end_after(end: impl AsyncFnOnce(Haproxy<DuplexStream>)) -> String {
 
 fn end_of(test: impl AsyncFnOnce(Server<Held>)) -> String {
     let mut end = String::new();
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let (server, _calls) = held();
         test(server.idle_timeout(5 * SECOND).write_timeout(5 * SECOND)).await;
-        let ends = figures.by_labels(DISCONNECTS);
+        let ends = metrics.by_labels(DISCONNECTS);
         let [(labels, 1.0)] = &ends[..] else { panic!("{ends:?}") };
         end.clone_from(labels);
     });
@@ -87,7 +87,7 @@ fn disconnects_are_counted_by_who_and_why() {
             haproxy.send(b"GET / HTTP/1.1\r\n\r\n").await;
             haproxy.rest().await;
         }),
-        end_after(async |mut haproxy| assert_eq!(haproxy.goodbye().await, Status::NORMAL)),
+        end_after(async |mut haproxy| assert_eq!(haproxy.disconnected().await, Status::NORMAL)),
         end_of(async |server| {
             let (_io, serving) = serve(server, 64);
             ended(serving).await.unwrap_err();
@@ -108,7 +108,7 @@ fn disconnects_are_counted_by_who_and_why() {
 
 #[test]
 fn health_checks_are_counted_by_what_they_were_told_and_are_no_disconnects() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let mut running = Running::start(Server::new(echo()).drain_checks(1));
         for _ in 0..2 {
             soon(health_check(running.open().0, mux())).await.unwrap();
@@ -117,15 +117,15 @@ fn health_checks_are_counted_by_what_they_were_told_and_are_no_disconnects() {
         soon(health_check(running.open().0, mux())).await.unwrap_err();
         running.stop().await.unanswered().await;
         let checks = [(r#"result="failed""#.to_owned(), 1.0), (r#"result="passed""#.to_owned(), 2.0)];
-        assert_eq!(figures.by_labels(HEALTH_CHECKS), checks);
-        assert_eq!(figures.by_labels(DISCONNECTS), []);
-        assert_eq!(figures.get(CONNECTIONS_TOTAL), Some(3.0));
+        assert_eq!(metrics.by_labels(HEALTH_CHECKS), checks);
+        assert_eq!(metrics.by_labels(DISCONNECTS), []);
+        assert_eq!(metrics.get(CONNECTIONS_TOTAL), Some(3.0));
     });
 }
 
 #[test]
 fn notifies_are_counted_by_the_names_that_are_known_and_no_others() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let router = Router::new().message("a", || ());
         let server = Server::new(Arc::new(router)).message_labels(["b"]);
         let (mut haproxy, _serving) = connected(server).await;
@@ -137,40 +137,40 @@ fn notifies_are_counted_by_the_names_that_are_known_and_no_others() {
         haproxy.ack().await;
         let counts = [("a", 3.0), ("b", 2.0), ("other", 2.0)];
         let counts = counts.map(|(name, count)| (format!("message=\"{name}\""), count));
-        assert_eq!(figures.by_labels(NOTIFIES), counts);
+        assert_eq!(metrics.by_labels(NOTIFIES), counts);
     });
 }
 
 #[test]
 fn requests_are_in_flight_while_their_handlers_wait() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let (server, mut calls) = held();
         let (mut haproxy, serving) = connected(server).await;
         haproxy.ask_all(&["a", "b", "c"]).await;
         let [a, _b, _c] = calls.take(3).await.try_into().ok().unwrap();
-        assert_eq!(figures.get(REQUESTS_IN_FLIGHT), Some(3.0));
+        assert_eq!(metrics.get(REQUESTS_IN_FLIGHT), Some(3.0));
         a.echo();
         haproxy.ack().await;
-        assert_eq!(figures.get(REQUESTS_IN_FLIGHT), Some(2.0));
+        assert_eq!(metrics.get(REQUESTS_IN_FLIGHT), Some(2.0));
         drop(haproxy);
         assert_eq!(ended(serving).await.unwrap(), 2);
-        assert_eq!(figures.get(REQUESTS_IN_FLIGHT), Some(0.0), "those that nobody waits for are gone");
+        assert_eq!(metrics.get(REQUESTS_IN_FLIGHT), Some(0.0), "those that nobody waits for are gone");
     });
 }
 
 #[test]
 fn a_request_that_is_answered_at_once_is_never_in_flight() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let (mut haproxy, _serving) = connected(Server::new(echo())).await;
         haproxy.ask("m").await;
         haproxy.ack().await;
-        assert_eq!(figures.samples(REQUESTS_IN_FLIGHT), 0);
+        assert_eq!(metrics.samples(REQUESTS_IN_FLIGHT), 0);
     });
 }
 
 #[test]
 fn the_duration_is_from_the_notify_to_the_ack() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let service = service_fn(|request: Request| async move {
             if request.message("late").is_some() {
                 sleep(Duration::from_millis(300)).await;
@@ -181,8 +181,8 @@ fn the_duration_is_from_the_notify_to_the_ack() {
         for (name, samples, sum) in [("prompt", 1, 0.0), ("late", 2, 0.3), ("late", 3, 0.6)] {
             haproxy.ask(name).await;
             haproxy.ack().await;
-            assert_eq!(figures.samples(REQUEST_DURATION), samples);
-            let total = figures.get(REQUEST_DURATION).unwrap();
+            assert_eq!(metrics.samples(REQUEST_DURATION), samples);
+            let total = metrics.get(REQUEST_DURATION).unwrap();
             assert!((total - sum).abs() < 0.01, "{total} after {samples}");
         }
     });
@@ -190,7 +190,7 @@ fn the_duration_is_from_the_notify_to_the_ack() {
 
 #[test]
 fn a_request_that_haproxy_gave_up_has_no_duration() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let (server, mut calls) = held();
         let (mut haproxy, _serving) = connected(server).await;
         let id = haproxy.ask("first").await;
@@ -198,9 +198,9 @@ fn a_request_that_haproxy_gave_up_has_no_duration() {
         haproxy.send(&frame(3, 1, (id.stream_id, id.frame_id), b"\x06second\0")).await;
         calls.next().await.echo();
         haproxy.ack().await;
-        assert_eq!(figures.samples(REQUEST_DURATION), 1);
-        assert_eq!(figures.get(REQUESTS_IN_FLIGHT), Some(0.0));
-        assert_eq!(figures.by_labels(FAILURES), []);
+        assert_eq!(metrics.samples(REQUEST_DURATION), 1);
+        assert_eq!(metrics.get(REQUESTS_IN_FLIGHT), Some(0.0));
+        assert_eq!(metrics.by_labels(FAILURES), []);
     });
 }
 
@@ -222,7 +222,7 @@ async fn misbehave(request: Request) -> Result<Actions, BoxError> {
 
 #[test]
 fn failures_are_counted_by_kind() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let server = Server::new(service_fn(misbehave)).max_requests(1);
         let running = Running::start(server.drain_checks(0).drain_timeout(SECOND / 10));
         let (mut haproxy, _) = running.connect().await;
@@ -241,13 +241,13 @@ fn failures_are_counted_by_kind() {
         // It is cut off.
         running.stop().await.unanswered().await;
         let kinds = ["error", "malformed", "overload", "panic", "shutdown", "timeout", "too-big"];
-        assert_eq!(figures.by_labels(FAILURES), kinds.map(|kind| (format!("kind=\"{kind}\""), 1.0)));
+        assert_eq!(metrics.by_labels(FAILURES), kinds.map(|kind| (format!("kind=\"{kind}\""), 1.0)));
     });
 }
 
 #[test]
 fn ack_bytes_are_those_of_all_ack_frames() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let server = Server::new(service_fn(misbehave)).idle_timeout(SECOND);
         let (io, writes, _serving) = serve_recorded(server);
         let mut haproxy = Haproxy::connect(io).await;
@@ -256,16 +256,16 @@ fn ack_bytes_are_those_of_all_ack_frames() {
         for _ in 0..3 {
             haproxy.ack().await;
         }
-        assert_eq!(figures.get(ACK_BYTES), Some(writes.take().concat().len() as f64));
-        let bytes = figures.get(ACK_BYTES);
-        assert_eq!(haproxy.goodbye().await, Status::NORMAL);
-        assert_eq!(figures.get(ACK_BYTES), bytes, "a goodbye is none");
+        assert_eq!(metrics.get(ACK_BYTES), Some(writes.take().concat().len() as f64));
+        let bytes = metrics.get(ACK_BYTES);
+        assert_eq!(haproxy.disconnected().await, Status::NORMAL);
+        assert_eq!(metrics.get(ACK_BYTES), bytes, "a DISCONNECT is none");
     });
 }
 
 #[test]
-fn the_answer_that_takes_the_goodbye_with_it_counts_without_it() {
-    Figures::record(async |figures| {
+fn the_answer_that_takes_the_disconnect_with_it_counts_without_it() {
+    Metrics::record(async |metrics| {
         let (held, mut calls) = Held::new();
         let running = Running::start(Server::new(held));
         let (mut haproxy, writes) = running.connect_as(Config::new(Engine::Mux).pipelining(false)).await;
@@ -276,32 +276,32 @@ fn the_answer_that_takes_the_goodbye_with_it_counts_without_it() {
         sleep(Duration::from_millis(200)).await;
         call.echo();
         haproxy.ack().await;
-        assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+        assert_eq!(haproxy.disconnected().await, Status::NORMAL);
         let sent = writes.take().concat();
         let ack = 4 + u32::from_be_bytes(sent[..4].try_into().unwrap()) as usize;
         assert!(ack < sent.len());
-        assert_eq!(figures.get(ACK_BYTES), Some(ack as f64));
+        assert_eq!(metrics.get(ACK_BYTES), Some(ack as f64));
     });
 }
 
 #[test]
-fn all_figures_are_there_before_the_first_connection() {
-    Figures::record(async |figures| {
+fn all_metrics_are_there_before_the_first_connection() {
+    Metrics::record(async |metrics| {
         let _running = Server::new(echo()).serve(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let mut names = figures.names();
+        let mut names = metrics.names();
         names.dedup();
         // Its labels are not known before.
         names.push(DISCONNECTS.into());
         names.sort();
-        assert_eq!(names, figures.described().into_keys().collect::<Vec<_>>());
+        assert_eq!(names, metrics.described().into_keys().collect::<Vec<_>>());
     });
 }
 
 #[test]
 fn bytes_and_seconds_are_the_units() {
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let (_haproxy, _serving) = connected(Server::new(echo())).await;
-        let mut units = figures.described();
+        let mut units = metrics.described();
         units.retain(|_, (_, unit)| *unit != Some(Unit::Count));
         let bytes = (ACK_BYTES.to_owned(), ("counter", Some(Unit::Bytes)));
         let seconds = (REQUEST_DURATION.to_owned(), ("histogram", Some(Unit::Seconds)));
@@ -310,11 +310,11 @@ fn bytes_and_seconds_are_the_units() {
 }
 
 #[test]
-fn the_tables_have_every_figure() {
+fn the_tables_have_every_metric() {
     let docs = include_str!("../src/metrics.rs").replace("//! ", "");
-    Figures::record(async |figures| {
+    Metrics::record(async |metrics| {
         let (_haproxy, _serving) = connected(Server::new(echo())).await;
-        let described = figures.described();
+        let described = metrics.described();
         let described: Vec<_> = described.iter().map(|(name, (kind, _))| (&**name, *kind)).collect();
         for (file, first) in [(include_str!("../../docs/operations.md"), "metric"), (&docs, "name")] {
             let rows = tables::rows(file, first);
@@ -331,8 +331,8 @@ fn the_tables_have_every_figure() {
 }
 
 #[test]
-fn a_hostile_peer_adds_no_figure() {
-    Figures::record(async |figures| {
+fn a_hostile_peer_adds_no_metric() {
+    Metrics::record(async |metrics| {
         let server = Arc::new(Server::new(echo()));
         let attack = async |index: u32| {
             let (io, _serving) = serve_one_more(&server, 1 << 16);
@@ -344,12 +344,12 @@ fn a_hostile_peer_adds_no_figure() {
         };
         attack(0).await;
         sleep(2 * SECOND).await;
-        let names = figures.names();
+        let names = metrics.names();
         for index in 1..20 {
             attack(index).await;
         }
         sleep(2 * SECOND).await;
-        assert_eq!(figures.names(), names);
-        assert_eq!(figures.get(CONNECTIONS), Some(0.0));
+        assert_eq!(metrics.names(), names);
+        assert_eq!(metrics.get(CONNECTIONS), Some(0.0));
     });
 }

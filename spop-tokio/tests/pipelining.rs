@@ -1,4 +1,4 @@
-//! Requests of one connection: at work at the same time, answered as they finish, in as few writes as can be.
+//! Requests of one connection: in flight at the same time, answered as they finish, in as few writes as can be.
 
 mod support;
 
@@ -29,7 +29,7 @@ async fn a_request_is_answered_with_its_ids_and_the_handlers_actions() {
 }
 
 #[tokio::test]
-async fn requests_of_one_connection_are_at_work_at_the_same_time() {
+async fn requests_of_one_connection_are_in_flight_at_the_same_time() {
     let all = Arc::new(Barrier::new(WINDOW));
     let service = service_fn(move |_: Request| {
         let all = Arc::clone(&all);
@@ -123,7 +123,7 @@ async fn at_the_in_flight_cap_no_handler_starts_and_little_is_read() {
     let (io, _serving) = serve(server.max_in_flight(2), 64);
     let mut haproxy = Haproxy::connect(io).await;
     haproxy.ask_all(&["a", "b"]).await;
-    let _at_work = calls.take(2).await;
+    let _in_flight = calls.take(2).await;
     // More than HAProxy has under way on a connection, most often.
     let more = haproxy.notify("more").1.repeat(200_000);
     let stuck = tokio::time::timeout(Duration::from_secs(5), haproxy.io.write_all(&more)).await;
@@ -137,9 +137,9 @@ async fn a_peer_that_leaves_at_the_in_flight_cap_is_noticed() {
     let (io, serving) = serve(server.max_in_flight(2), 1 << 16);
     let mut haproxy = Haproxy::connect(io).await;
     haproxy.ask_all(&names(WINDOW)).await;
-    let mut at_work = calls.take(2).await;
+    let mut in_flight = calls.take(2).await;
     drop(haproxy);
-    for call in &mut at_work {
+    for call in &mut in_flight {
         call.dropped().await;
     }
     assert_eq!(support::ended(serving).await.unwrap(), 2, "requests without an answer");
@@ -216,7 +216,7 @@ async fn a_request_that_fills_the_frame_is_answered() {
 }
 
 #[tokio::test]
-async fn frames_of_unknown_type_are_passed_over() {
+async fn frames_of_unknown_type_are_ignored() {
     let (io, _serving) = serve(Server::new(echo()), 1 << 16);
     let mut haproxy = Haproxy::connect(io).await;
     for frame_type in [4, 100, 101, 102, 103, 104, 255] {
@@ -227,7 +227,7 @@ async fn frames_of_unknown_type_are_passed_over() {
 }
 
 #[tokio::test]
-async fn reserved_flags_are_passed_over() {
+async fn reserved_flags_are_ignored() {
     let (io, _serving) = serve(Server::new(echo()), 1 << 16);
     let mut haproxy = Haproxy::connect(io).await;
     let (id, _) = haproxy.notify("m");

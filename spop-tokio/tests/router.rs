@@ -74,7 +74,7 @@ async fn the_last_handler_given_for_a_name_counts() {
 }
 
 #[tokio::test]
-async fn a_message_without_a_handler_is_passed_over() {
+async fn a_message_without_a_handler_is_ignored() {
     let mut haproxy = haproxy(Router::new().message("known", say("by known"))).await;
     haproxy.ask("unknown").await;
     assert_eq!(haproxy.ack().await.actions().count(), 0);
@@ -187,13 +187,13 @@ async fn one_message_over_the_limit_fails_with_overload_while_another_is_served(
         .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask_all(&["slow", "slow"]).await;
-    let at_work = calls.take(2).await;
+    let in_flight = calls.take(2).await;
     haproxy.ask("slow").await;
     assert_eq!(failure_of(&haproxy.ack().await), "overload");
     haproxy.ask("quick").await;
     assert_eq!(name_of(&haproxy.ack().await), "by quick");
     assert!(calls.is_empty(), "a handler too many");
-    for call in at_work {
+    for call in in_flight {
         call.echo();
         assert_eq!(name_of(&haproxy.ack().await), "slow");
     }
@@ -207,7 +207,7 @@ async fn overload_of_one_message_keeps_the_actions_of_the_others() {
         .message("quick", say("by quick"));
     let mut haproxy = haproxy(router).await;
     haproxy.ask("slow").await;
-    let _at_work = calls.next().await;
+    let _in_flight = calls.next().await;
     haproxy.ask_together(&["slow", "quick"]).await;
     assert_eq!(texts(&haproxy.ack().await), ["txn.name=by quick", "txn.failure=overload"]);
 }
@@ -229,7 +229,7 @@ async fn a_place_is_free_again_once_the_handlers_time_is_over() {
     let router = Router::new().message("slow", Route::new(held.handler()).concurrency(1));
     let mut haproxy = haproxy_of(Server::new(router)).await;
     haproxy.ask("slow").await;
-    let _at_work = calls.next().await;
+    let _in_flight = calls.next().await;
     assert_eq!(failure_of(&haproxy.ack().await), "timeout");
     haproxy.ask("slow").await;
     calls.next().await.echo();
@@ -293,7 +293,7 @@ async fn at_max_requests_one_more_is_not_started_on_any_connection_and_fails_wit
     let mut other = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
     busy.ask("a").await;
     other.ask("b").await;
-    let _at_work = calls.take(2).await;
+    let _in_flight = calls.take(2).await;
     for haproxy in [&mut busy, &mut other] {
         haproxy.ask("more").await;
         assert_eq!(failure_of(&haproxy.ack().await), "overload");
@@ -308,10 +308,10 @@ async fn below_max_requests_again_requests_are_served_again() {
     let mut busy = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
     let mut other = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
     busy.ask("a").await;
-    let at_work = calls.next().await;
+    let in_flight = calls.next().await;
     other.ask("more").await;
     assert_eq!(failure_of(&other.ack().await), "overload");
-    at_work.echo();
+    in_flight.echo();
     assert_eq!(name_of(&busy.ack().await), "a");
     other.ask("b").await;
     calls.next().await.echo();
@@ -326,7 +326,7 @@ async fn a_connection_that_ends_takes_its_requests_off_max_requests() {
     let mut busy = Haproxy::connect(io).await;
     let mut other = Haproxy::connect(serve_one_more(&server, 1 << 16).0).await;
     busy.ask("a").await;
-    let _at_work = calls.next().await;
+    let _in_flight = calls.next().await;
     drop(busy);
     assert_eq!(support::ended(serving).await.unwrap(), 1);
     other.ask("b").await;

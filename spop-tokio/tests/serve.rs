@@ -83,7 +83,7 @@ async fn a_tcp_listener_is_served_and_closed_at_the_end() {
     haproxy.ask("m").await;
     assert_eq!(name_of(&haproxy.ack().await), "m");
     drop(stop);
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     let refused = soon(TcpStream::connect(address)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     drop(haproxy);

@@ -38,10 +38,10 @@ async fn check(running: &Running) -> Result<(), Error> {
     soon(health_check(running.open().0, mux())).await.map(drop)
 }
 
-/// The next answer takes the goodbye with it.
-async fn says_goodbye_with_the_answer(haproxy: &mut Haproxy<DuplexStream>, writes: &support::Writes) {
+/// The next answer takes the AGENT-DISCONNECT with it.
+async fn disconnects_with_the_answer(haproxy: &mut Haproxy<DuplexStream>, writes: &support::Writes) {
     haproxy.ack().await;
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     let writes = writes.take();
     assert_eq!(writes.len(), 1);
     assert_eq!(types(&writes[0]), [FrameType::ACK, FrameType::AGENT_DISCONNECT]);
@@ -61,7 +61,7 @@ async fn quiet_connections_end_at_once() {
     sleep(3 * SECOND).await;
     let start = Instant::now();
     let stopped = running.stop().await;
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     drop(haproxy);
     assert_eq!(stopped.unanswered().await, 0);
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -76,7 +76,7 @@ async fn connections_with_requests_lately_end_after_a_quiet_second() {
         haproxy.ack().await;
         let start = Instant::now();
         let stopped = running.stop().await;
-        assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+        assert_eq!(haproxy.disconnected().await, Status::NORMAL);
         assert_eq!(tenths(start), tenths_of_a_second);
         drop(haproxy);
         assert_eq!(stopped.unanswered().await, 0);
@@ -84,7 +84,7 @@ async fn connections_with_requests_lately_end_after_a_quiet_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_to_the_next_request_takes_the_goodbye_with_it() {
+async fn the_answer_to_the_next_request_takes_the_disconnect_with_it() {
     for config in [mux(), mux().pipelining(false), applet(), applet().pipelining(false)] {
         let running = Running::start(Server::new(echo()));
         let (mut haproxy, writes) = running.connect_as(config).await;
@@ -94,14 +94,14 @@ async fn the_answer_to_the_next_request_takes_the_goodbye_with_it() {
         sleep(SECOND / 2).await;
         writes.take();
         haproxy.ask("next").await;
-        says_goodbye_with_the_answer(&mut haproxy, &writes).await;
+        disconnects_with_the_answer(&mut haproxy, &writes).await;
         drop(haproxy);
         assert_eq!(stopped.unanswered().await, 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_at_work_is_finished_and_the_last_answer_takes_the_goodbye_with_it() {
+async fn what_is_in_flight_is_finished_and_the_last_answer_takes_the_disconnect_with_it() {
     for config in [mux(), applet()] {
         let (server, mut calls) = held();
         let running = Running::start(server);
@@ -114,7 +114,7 @@ async fn what_is_at_work_is_finished_and_the_last_answer_takes_the_goodbye_with_
         sleep(SECOND).await;
         writes.take();
         b.echo();
-        says_goodbye_with_the_answer(&mut haproxy, &writes).await;
+        disconnects_with_the_answer(&mut haproxy, &writes).await;
         drop(haproxy);
         assert_eq!(stopped.unanswered().await, 0);
     }
@@ -135,7 +135,7 @@ async fn requests_that_come_meanwhile_are_answered_too() {
         call.echo();
         assert_eq!(name_of(&haproxy.ack().await), name);
     }
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     drop(haproxy);
     assert_eq!(stopped.unanswered().await, 0);
 }
@@ -148,7 +148,7 @@ async fn haproxy_from_3_1_is_asked_to_have_one_request_under_way_at_most() {
     haproxy.ack().await;
     writes.take();
     let stopped = running.stop().await;
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     let sent = support::frames(&mut BytesMut::from(&writes.take()[0][..]));
     let [Frame::AgentHello(hello)] = &sent[..] else { panic!("want AGENT-HELLO, got {sent:?}") };
     assert!(!hello.capabilities.unwrap().contains(Capabilities::PIPELINING));
@@ -156,8 +156,8 @@ async fn haproxy_from_3_1_is_asked_to_have_one_request_under_way_at_most() {
     stopped.unanswered().await;
 }
 
-/// A HAProxy that always has as many requests under way as it may; gives how many those were when the agent said goodbye,
-/// and how many were answered.
+/// A HAProxy that always has as many requests under way as it may; returns how many those were when the agent sent its
+/// DISCONNECT, and how many were answered.
 async fn busy(mut io: DuplexStream, config: Config) -> (usize, usize) {
     let mut connection = Connection::new(config);
     let (mut input, mut out, mut answered) = (BytesMut::new(), BytesMut::new(), 0);
@@ -217,7 +217,7 @@ async fn a_request_that_has_arrived_when_the_end_starts_is_answered() {
     // No await in between: the connection sees both at the same time.
     assert_eq!(try_write(&mut haproxy.io, &notify), notify.len());
     assert_eq!(name_of(&haproxy.ack().await), "arrived");
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     drop(haproxy);
     assert_eq!(running.stop().await.unanswered().await, 0);
 }
@@ -241,14 +241,14 @@ async fn a_connection_that_was_made_just_before_is_accepted_and_its_first_reques
         assert_eq!(haproxy.negotiated().capabilities, Capabilities::NONE);
         writes.take();
         haproxy.ask("m").await;
-        says_goodbye_with_the_answer(&mut haproxy, &writes).await;
+        disconnects_with_the_answer(&mut haproxy, &writes).await;
         drop(haproxy);
         assert_eq!(stopped.unanswered().await, 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_a_hello_gets_a_goodbye_after_a_second() {
+async fn a_connection_without_a_hello_gets_a_disconnect_after_a_second() {
     let running = Running::start(Server::new(echo()));
     let (io, _) = running.open();
     let start = Instant::now();
@@ -277,7 +277,7 @@ async fn at_the_drain_timeout_what_is_left_gets_the_fallback_and_is_counted() {
     for _ in 0..2 {
         assert_eq!(failure_of(&a.ack().await), "shutdown");
     }
-    assert_eq!(a.goodbye().await, Status::NORMAL);
+    assert_eq!(a.disconnected().await, Status::NORMAL);
     let write = types(&writes.take().concat());
     assert_eq!(write, [FrameType::ACK, FrameType::ACK, FrameType::AGENT_DISCONNECT]);
     assert_eq!(name_of(&b.ack().await), "quick");
@@ -295,12 +295,12 @@ async fn requests_that_wait_for_room_at_the_drain_timeout_get_the_fallback_too()
     let running = Running::start(server.drain_timeout(3 * SECOND).max_in_flight(2));
     let (mut haproxy, _) = running.connect().await;
     let ids = haproxy.ask_all(&["m"; 7]).await;
-    let _at_work = calls.take(2).await;
+    let _in_flight = calls.take(2).await;
     let stopped = running.stop().await;
     for ack in haproxy.acks(&ids).await {
         assert_eq!(failure_of(&ack), "shutdown");
     }
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     drop(haproxy);
     assert_eq!(stopped.unanswered().await, 7);
 }
@@ -321,7 +321,7 @@ async fn the_default_drain_timeout_is_10_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_its_last_answers_is_left_two_seconds_after_the_drain_timeout() {
+async fn a_peer_that_does_not_read_its_last_answers_is_left_a_second_after_the_drain_timeout() {
     let big = service_fn(|_: Request| async { Ok::<_, BoxError>(answer(&"x".repeat(16_000))) });
     let running = Running::start(Server::new(big).drain_timeout(3 * SECOND).write_timeout(60 * SECOND));
     let (mut haproxy, _) = running.connect_as(applet()).await;
@@ -330,7 +330,7 @@ async fn a_peer_that_does_not_read_its_last_answers_is_left_two_seconds_after_th
     let start = Instant::now();
     let stopped = running.stop().await;
     stopped.unanswered().await;
-    assert_eq!(tenths(start), 50);
+    assert_eq!(tenths(start), 40);
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,7 +342,7 @@ async fn handlers_that_time_out_do_not_wait_for_the_drain_timeout() {
     let _call = calls.next().await;
     let stopped = running.stop().await;
     assert_eq!(failure_of(&haproxy.ack().await), "timeout");
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     drop(haproxy);
     assert_eq!(stopped.unanswered().await, 0);
 }
@@ -353,7 +353,7 @@ async fn requests_whose_haproxy_leaves_meanwhile_count_as_unanswered() {
     let running = Running::start(server);
     let (mut haproxy, _) = running.connect().await;
     haproxy.ask_all(&["a", "b"]).await;
-    let _at_work = calls.take(2).await;
+    let _in_flight = calls.take(2).await;
     let stopped = running.stop().await;
     drop(haproxy);
     assert_eq!(stopped.unanswered().await, 2);
@@ -378,7 +378,7 @@ async fn health_checks_fail_first_and_all_else_goes_on_until_three_have() {
         assert_eq!(error.status(), Some(Status::UNKNOWN));
     }
     running.closed().await;
-    assert_eq!(old.goodbye().await, Status::NORMAL);
+    assert_eq!(old.disconnected().await, Status::NORMAL);
 }
 
 #[tokio::test(start_paused = true)]
@@ -452,7 +452,7 @@ async fn a_handler_that_blocks_its_thread_is_left_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forced_end_closes_all_at_once_and_counts_what_was_at_work() {
+async fn a_forced_end_closes_all_at_once_and_counts_what_was_in_flight() {
     let (server, mut calls) = held();
     let (stop, stopped) = oneshot::channel::<()>();
     let (force, forced) = oneshot::channel::<()>();
@@ -464,7 +464,7 @@ async fn a_forced_end_closes_all_at_once_and_counts_what_was_at_work() {
     let (mut busy, _) = running.connect().await;
     let (mut idle, _) = running.connect().await;
     busy.ask_all(&["a", "b"]).await;
-    let mut at_work = calls.take(2).await;
+    let mut in_flight = calls.take(2).await;
     drop(stop);
     let start = Instant::now();
     let stopped = running.stop().await;
@@ -472,7 +472,7 @@ async fn a_forced_end_closes_all_at_once_and_counts_what_was_at_work() {
     drop(force);
     assert_eq!(stopped.unanswered().await, 2);
     assert_eq!(tenths(start), 1);
-    for call in &mut at_work {
+    for call in &mut in_flight {
         call.dropped().await;
     }
     for haproxy in [&mut busy, &mut idle] {

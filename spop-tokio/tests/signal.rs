@@ -21,7 +21,7 @@ async fn the_first_signal_starts_the_end_and_the_second_one_forces_it() {
         let running = Running::start_until(server, shutdown_signal().unwrap());
         let (mut haproxy, _) = running.connect().await;
         haproxy.ask("m").await;
-        let _at_work = calls.next().await;
+        let _in_flight = calls.next().await;
         send(first);
         let mut end = pin!(running.stop().await.unanswered());
         assert!(timeout(Duration::from_millis(100), &mut end).await.is_err(), "the request is waited for");

@@ -1,4 +1,5 @@
-//! Sockets that the service manager passes on. That they are served, and what systemd is told, is in the testbed's fault scenarios.
+//! Sockets that the service manager passes on. That they are served, and what systemd is told, is in the testbed's
+//! fault scenarios.
 
 use std::io::ErrorKind;
 

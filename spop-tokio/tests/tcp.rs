@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_util::either::Either;
 
-/// What the system knows of a connection that `listener` accepts: whether it asks for its peer, after how much silence, how often
-/// and how many times.
+/// What the system knows of a connection that `listener` accepts: whether it asks for its peer, after how much silence,
+/// how often and how many times.
 async fn keepalive_of(mut listener: SocketListener) -> io::Result<Option<(Duration, Duration, u32)>> {
     let address = listener.tcp_addr().unwrap();
     let (_peer, setup) = tokio::join!(soon(TcpStream::connect(address)), soon(listener.accept()));

@@ -60,11 +60,11 @@ async fn after_the_hello_its_timeout_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_ends_with_a_goodbye_at_the_idle_timeout() {
+async fn an_idle_connection_ends_with_a_disconnect_at_the_idle_timeout() {
     let (io, serving) = serve(Server::new(echo()).idle_timeout(2 * SECOND), 1 << 16);
     let mut haproxy = Haproxy::connect(io).await;
     let start = Instant::now();
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     assert_eq!(tenths(start), 20);
     drop(haproxy);
     assert_eq!(ended(serving).await.unwrap(), 0);
@@ -80,12 +80,12 @@ async fn every_request_puts_the_idle_timeout_off() {
         haproxy.ask("m").await;
         haproxy.ack().await;
     }
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     assert_eq!(tenths(start), 70);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_with_a_request_at_work_is_not_idle() {
+async fn a_connection_with_a_request_in_flight_is_not_idle() {
     let (server, mut calls) = held();
     let server = server.idle_timeout(2 * SECOND);
     let (io, _serving) = serve(server, 1 << 16);
@@ -95,7 +95,7 @@ async fn a_connection_with_a_request_at_work_is_not_idle() {
     sleep(60 * SECOND).await;
     call.echo();
     assert_eq!(name_of(&haproxy.ack().await), "m");
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
 }
 
 /// A server whose answers are of about 1 kB.
@@ -148,7 +148,7 @@ async fn an_old_connection_that_is_quiet_ends_at_its_age_and_up_to_a_tenth_of_it
         let (io, serving) = serve(Server::new(echo()).max_connection_age(10 * SECOND), 1 << 16);
         let mut haproxy = Haproxy::connect(io).await;
         sleep(3 * SECOND).await;
-        assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+        assert_eq!(haproxy.disconnected().await, Status::NORMAL);
         let age = start.elapsed().as_millis();
         assert!((9_000..=10_010).contains(&age), "{age}");
         ages.insert(age);
@@ -187,13 +187,13 @@ async fn an_old_connection_whose_request_goes_on_ends_at_the_drain_timeout() {
     let _call = calls.next().await;
     assert_eq!(support::failure_of(&haproxy.ack().await), "shutdown");
     assert!((56..=60).contains(&tenths(start)), "{:?}", start.elapsed());
-    assert_eq!(haproxy.goodbye().await, Status::NORMAL);
+    assert_eq!(haproxy.disconnected().await, Status::NORMAL);
     drop(haproxy);
     assert_eq!(ended(serving).await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_close_after_the_goodbye_is_left_after_a_second() {
+async fn a_peer_that_does_not_close_after_the_disconnect_is_left_after_a_second() {
     let (io, writes, serving) = serve_recorded(Server::new(echo()));
     let mut haproxy = Haproxy::new(io, Config::new(Engine::Mux).healthcheck(true));
     let start = Instant::now();

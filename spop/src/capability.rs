@@ -14,15 +14,15 @@ impl Capabilities {
     pub const PIPELINING: Self = Self(1);
     /// `async`: an ACK may come on another connection of the same engine. HAProxy up to 3.0 only.
     pub const ASYNC: Self = Self(2);
-    /// `fragmentation`: a NOTIFY may come in several frames. HAProxy up to 3.0 fragments for an agent that announces it,
-    /// although it never announces it itself; later versions ignore it.
+    /// `fragmentation`: a NOTIFY may come in several frames. HAProxy up to 3.0 fragments for an agent that announces
+    /// it, although it never announces it itself; later versions ignore it.
     pub const FRAGMENTATION: Self = Self(4);
 
     /// In the order in which HAProxy lists them.
     const NAMES: [(Self, &'static str); 3] =
         [(Self::PIPELINING, "pipelining"), (Self::ASYNC, "async"), (Self::FRAGMENTATION, "fragmentation")];
 
-    /// Reads a comma-separated list; blanks around a name and names that are not known are passed over.
+    /// Reads a comma-separated list; blanks around a name and names that are not known are ignored.
     ///
     /// ```
     /// use spop::Capabilities;
@@ -38,18 +38,18 @@ impl Capabilities {
         })
     }
 
-    /// Whether every capability of `other` is in this set.
+    /// Returns whether every capability of `other` is in this set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// This set without the capabilities of `other`.
+    /// Returns this set without the capabilities of `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// The set as it stands in a HELLO: names joined by commas, empty for no capability.
+    /// Returns the set as it stands in a HELLO: names joined by commas, empty for no capability.
     pub(crate) fn to_list(self) -> String {
         let mut list = String::new();
         for (_, name) in Self::NAMES.iter().filter(|(capability, _)| self.contains(*capability)) {

@@ -57,9 +57,9 @@ impl<'a> Message<'a> {
     ///
     /// - A struct, or a map, takes arguments by name: the first of each name, as [`get`](Self::get) does. An `Option`
     ///   is `None` if there is no such argument, or if it is NULL; `#[serde(default)]` is for a missing one only.
-    ///   Arguments that the struct does not have are passed over, unless it says `#[serde(deny_unknown_fields)]`.
+    ///   Arguments that the struct does not have are ignored, unless it says `#[serde(deny_unknown_fields)]`.
     /// - A tuple, a tuple struct or a sequence takes arguments by position, named or not (`args src dst`). Further ones
-    ///   are passed over.
+    ///   are ignored.
     /// - An enum takes the message's name for the variant, and the arguments for what is in it.
     ///
     /// ```

@@ -32,18 +32,18 @@ use crate::wire::{ArgErrorKind, FromTypedData, Text, TypedData, parse};
 
 /// The headers of a request or response, borrowed from the block they came in. By default none.
 ///
-/// [`Message::get`](crate::Message::get) gives them: a STRING is read as [`text`](Self::text), a BINARY as
-/// [`binary`](Self::binary). HAProxy writes names in lower case and leaves out what belongs to the connection; a header that
-/// came twice stands there twice.
+/// [`Message::get`](crate::Message::get) returns them: a STRING is read as [`text`](Self::text), a BINARY as
+/// [`binary`](Self::binary). HAProxy writes names in lower case and leaves out what belongs to the connection; a header
+/// that came twice stands there twice.
 ///
-/// Values are bytes: HAProxy lets control bytes, DEL and bytes that are not UTF-8 pass (2.6 even NUL). What is no header never hides
-/// those around it. It is stepped over, and [`skipped`](Self::skipped) counts it:
+/// Values are bytes: HAProxy lets control bytes, DEL and bytes that are not UTF-8 pass (2.6 even NUL). What is no
+/// header never hides those around it. It is stepped over, and [`skipped`](Self::skipped) counts it:
 /// - a line without a colon,
 /// - a header whose name is empty, or has a blank, a colon or a CR in it,
 /// - the rest of a binary block that ends in the middle of a header.
 ///
-/// So a line that goes on with a blank in the next one (obsolete folding, RFC 9112 section 5.2) keeps its first part, and the
-/// other is skipped. HAProxy never sends that: it puts such lines together before.
+/// So a line that goes on with a blank in the next one (obsolete folding, RFC 9112 section 5.2) keeps its first part,
+/// and the other is skipped. HAProxy never sends that: it puts such lines together before.
 #[derive(Clone, Copy, Default)]
 pub struct Headers<'a> {
     items: Items<'a>,
@@ -71,8 +71,8 @@ impl<'a> Headers<'a> {
         Self { items: Items { rest: block, form: Form::Text } }
     }
 
-    /// Reads `req.hdrs_bin`: names and values, each with its length as a varint before it, up to an empty name with an empty
-    /// value or the end of `block`.
+    /// Reads `req.hdrs_bin`: names and values, each with its length as a varint before it, up to an empty name with an
+    /// empty value or the end of `block`.
     ///
     /// ```
     /// # use spop::http::Headers;
@@ -83,25 +83,25 @@ impl<'a> Headers<'a> {
         Self { items: Items { rest: block, form: Form::Binary } }
     }
 
-    /// The headers, in order, duplicates and all.
+    /// Returns the headers, in order, duplicates and all.
     pub fn iter(&self) -> Iter<'a> {
         Iter { items: self.items }
     }
 
-    /// The first value of the header called `name`, in upper or lower case.
+    /// Returns the first value of the header called `name`, in upper or lower case.
     ///
     /// For a decision that a client would like to escape look at [every value](Self::get_all).
     pub fn get(&self, name: &str) -> Option<Text<'a>> {
         self.get_all(name).next()
     }
 
-    /// Every value of the header called `name`, in upper or lower case, in order.
+    /// Returns every value of the header called `name`, in upper or lower case, in order.
     pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = Text<'a>> + Clone + use<'a, 'n> {
         let has_name = |header: &Header<'_>| header.name.as_bytes().eq_ignore_ascii_case(name.as_bytes());
         self.iter().filter(has_name).map(|header| header.value)
     }
 
-    /// How much of the block was no header: lines of text, or items of a binary block.
+    /// Returns how much of the block was no header: lines of text, or items of a binary block.
     ///
     /// 0 for what HAProxy sends, unless its `option accept-invalid-http-request` lets names with blanks in.
     pub fn skipped(&self) -> usize {
@@ -110,8 +110,8 @@ impl<'a> Headers<'a> {
 
     /// Copies the headers into a map that keeps every value, and says how many it could not take.
     ///
-    /// Those are the [skipped](Self::skipped) ones, names that are no token, values with a control byte other than TAB, and
-    /// what is past the 32,768 names a map can hold. With 0 nothing is missing.
+    /// Those are the [skipped](Self::skipped) ones, names that are no token, values with a control byte other than TAB,
+    /// and what is past the 32,768 names a map can hold. With 0 nothing is missing.
     ///
     /// ```
     /// # use spop::http::Headers;

@@ -1,7 +1,8 @@
-//! HAProxy's Stream Processing Offload Protocol, SPOP (SPOE.txt, section 3), without IO: bytes in, events and bytes out.
+//! HAProxy's Stream Processing Offload Protocol, SPOP (SPOE.txt, section 3), without IO: bytes in, events and bytes
+//! out.
 //!
-//! HAProxy hands work on a stream to an agent: it sends NOTIFY frames with messages, such as the client's address or the
-//! request's headers, and gets ACK frames with actions, which set variables that its rules can use.
+//! HAProxy hands work on a stream to an agent: it sends NOTIFY frames with messages, such as the client's address or
+//! the request's headers, and gets ACK frames with actions, which set variables that its rules can use.
 //!
 //! ```text
 //!   bytes from the peer                                        bytes to the peer
@@ -19,8 +20,8 @@
 //! - [`agent::Connection`] and [`haproxy::Connection`] are the two sides of a connection as state machines. They own no
 //!   socket and no clock. For a server that drives one, see the crate `spop-tokio`.
 //! - [`Notify`] and [`Ack`] are views over the bytes they came in: checked once, whole, then walked without failing,
-//!   allocating or copying. [`TypedData`] is one value, [`Text`] bytes that are meant as text, [`http::Headers`] the headers
-//!   of a request.
+//!   allocating or copying. [`TypedData`] is one value, [`Text`] bytes that are meant as text, [`http::Headers`] the
+//!   headers of a request.
 //! - [`Actions`] and [`AckWriter`] build answers; a name that HAProxy would drop without a word is an error.
 //! - [`Frame`] is any frame, for tools.
 //!
@@ -54,83 +55,72 @@
 //!
 //! # Drive a connection
 //!
-//! By the steps on [`agent::Connection`], with a thread for each connection, for an agent that answers at once and is
-//! never asked to stop:
+//! By the steps on [`agent::Connection`], with a thread for each connection. This is the heart of the example `blocking`:
 //!
 //! ```
 //! use bytes::BytesMut;
 //! use spop::agent::{Config, Connection, Event};
-//! use spop::{Actions, Instant, State};
-//! use std::error::Error;
-//! use std::io::{ErrorKind, Read, Write};
+//! use spop::{Actions, State};
+//! use std::io::{self, ErrorKind, Read, Write};
 //! use std::net::{Shutdown, TcpStream};
-//! use std::time::Duration;
+//! use std::time::{Duration, Instant};
+//! use std::{mem, thread};
 //!
-//! fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
-//!     let start = std::time::Instant::now();
-//!     let now = || Instant::from_origin(start.elapsed());
+//! /// Drives one connection to its end.
+//! fn serve(mut stream: TcpStream) -> io::Result<()> {
+//!     let origin = Instant::now();
+//!     let now = || spop::Instant::from_origin(origin.elapsed());
+//!     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
 //!     let mut connection = Connection::new(Config::new(), now());
-//!     let (mut input, mut chunk, mut received) = (BytesMut::new(), [0; 4096], 0);
+//!     let (mut input, mut chunk, mut drained) = (BytesMut::new(), [0; 16 * 1024], false);
 //!     loop {
 //!         while let Some(event) = connection.handle_input(&mut input, now()) {
-//!             if let Event::Notify(_, ticket) | Event::Malformed(_, ticket) = event {
-//!                 connection.ack(ticket, &Actions::new())?;
-//!             }
+//!             respond(&mut connection, event);
 //!         }
-//!         let full = connection.is_full();
-//!         if received < chunk.len() && !full {
+//!         if mem::take(&mut drained) {
 //!             connection.input_drained();
 //!         }
-//!         send(&mut stream, &mut connection, now)?;
+//!         while let bytes @ [_, ..] = connection.poll_transmit(now()) {
+//!             let sent = stream.write(bytes)?;
+//!             connection.transmitted(sent);
+//!         }
 //!         match connection.state() {
 //!             State::Closed => return Ok(()),
-//!             // It may be closed at the other end already.
-//!             State::Lingering => drop(stream.shutdown(Shutdown::Write)),
+//!             // The peer may be gone.
+//!             State::Lingering => _ = stream.shutdown(Shutdown::Write),
 //!             _ => {}
 //!         }
-//!         received = 0;
+//!         // A timeout of zero would be none.
+//!         let wait = connection.poll_timeout().map(|at| at.saturating_duration_since(now()));
+//!         let wait = wait.map(|wait| wait.max(Duration::from_millis(1)));
 //!         if connection.is_full() {
-//!             std::thread::sleep(wait(&connection, now()).unwrap_or_default());
-//!         } else if !full {
-//!             stream.set_read_timeout(wait(&connection, now()))?;
+//!             thread::sleep(wait.unwrap_or_default());
+//!         } else {
+//!             stream.set_read_timeout(wait)?;
 //!             match stream.read(&mut chunk) {
-//!                 Ok(0) => connection.handle_eof(&input)?,
-//!                 // HAProxy ends idle connections like that.
-//!                 Err(error) if error.kind() == ErrorKind::ConnectionReset => connection.handle_eof(b"")?,
-//!                 Ok(len) => received = len,
-//!                 Err(error) if is_timeout(&error) => {}
-//!                 Err(error) => return Err(error.into()),
+//!                 Ok(0) => connection.handle_eof(&input).map_err(io::Error::other)?,
+//!                 Ok(read) => {
+//!                     input.extend_from_slice(&chunk[..read]);
+//!                     drained = read < chunk.len();
+//!                 }
+//!                 // HAProxy from 3.1 ends idle connections with a reset.
+//!                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+//!                 Err(error) if is_no_data(&error) => {}
+//!                 Err(error) => return Err(error),
 //!             }
-//!             input.extend_from_slice(&chunk[..received]);
 //!         }
 //!         while connection.handle_timeout(now()).is_some() {}
 //!     }
 //! }
 //!
-//! fn send(
-//!     stream: &mut TcpStream,
-//!     connection: &mut Connection,
-//!     now: impl Fn() -> Instant,
-//! ) -> Result<(), Box<dyn Error>> {
-//!     while !connection.poll_transmit(now()).is_empty() {
-//!         stream.set_write_timeout(wait(connection, now()))?;
-//!         match stream.write(connection.poll_transmit(now())) {
-//!             Ok(len) => connection.transmitted(len),
-//!             Err(error) if is_timeout(&error) => while connection.handle_timeout(now()).is_some() {},
-//!             Err(error) => return Err(error.into()),
-//!         }
-//!     }
-//!     Ok(())
-//! }
-//!
-//! /// How long nothing need be done: `None` for ever. A socket takes no 0.
-//! fn wait(connection: &Connection, now: Instant) -> Option<Duration> {
-//!     let wait = connection.poll_timeout()?.saturating_duration_since(now);
-//!     Some(wait.max(Duration::from_millis(1)))
-//! }
-//!
-//! fn is_timeout(error: &std::io::Error) -> bool {
+//! fn is_no_data(error: &io::Error) -> bool {
 //!     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+//! }
+//!
+//! fn respond(connection: &mut Connection, event: Event) {
+//!     if let Event::Notify(_, ticket) | Event::Malformed(_, ticket) = event {
+//!         connection.ack(ticket, &Actions::new()).expect("no action is never too long");
+//!     }
 //! }
 //! # use spop::haproxy;
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -42,7 +42,7 @@ impl Status {
     /// Any other error.
     pub const UNKNOWN: Self = Self(99);
 
-    /// The text HAProxy uses for this code; for a code without one, that of [`Status::UNKNOWN`].
+    /// Returns the text HAProxy uses for this code; for a code without one, that of [`Status::UNKNOWN`].
     pub const fn reason(self) -> &'static str {
         match self.0 {
             0 => "normal",
@@ -63,7 +63,7 @@ impl Status {
         }
     }
 
-    /// The code that may be sent: itself if SPOE.txt defines it, else [`Status::UNKNOWN`].
+    /// Returns the code that may be sent: itself if SPOE.txt defines it, else [`Status::UNKNOWN`].
     ///
     /// HAProxy up to 3.0 looks up the text of a code from 14 to 98 in a health check, finds none, and crashes.
     pub const fn sendable(self) -> Self {

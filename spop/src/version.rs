@@ -29,7 +29,7 @@ impl Version {
         Some(Self { major: number(major)?, minor: number(minor)? })
     }
 
-    /// The versions of a comma-separated list such as `supported-versions`; what is no version is passed over.
+    /// Reads the versions of a comma-separated list such as `supported-versions`; what is no version is ignored.
     pub fn parse_list(text: &[u8]) -> impl Iterator<Item = Self> {
         text.split(|&byte| byte == b',').filter_map(Self::parse)
     }

@@ -1,4 +1,4 @@
-//! What the hot path allocates: nothing, as long as there is room in the buffers.
+//! What the hot path allocates: nothing, as long as there is capacity in the buffers.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

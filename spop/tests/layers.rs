@@ -93,8 +93,8 @@ fn text_len(rest: &str) -> usize {
     rest.len()
 }
 
-/// All paths from the root of the crate in a file of the module `depth` levels below it: `crate::name`, as many `super::`
-/// as lead there, and each name of a group.
+/// All paths from the root of the crate in a file of the module `depth` levels below it: `crate::name`, as many
+/// `super::` as lead there, and each name of a group.
 fn imports(source: &str, depth: usize) -> Vec<Import> {
     let tokens = tokens(source);
     let (mut imports, mut braces) = (Vec::new(), 0usize);

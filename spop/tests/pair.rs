@@ -1,7 +1,7 @@
 //! Both connections against each other: bytes cut anywhere, ACKs in any order, time that passes, the end at any moment.
 //!
-//! **Every NOTIFY gets exactly one ACK, with the actions meant for it, or its connection ends.** One that HAProxy gave up
-//! gets none once the agent can know.
+//! **Every NOTIFY gets exactly one ACK, with the actions meant for it, or its connection ends.** One that HAProxy gave
+//! up gets none once the agent can know.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,14 +14,14 @@ use proptest::sample::Index;
 use spop::agent::{self, Ticket, Timeout};
 use spop::haproxy::{self, Engine};
 use spop::{
-    Ack, Action, Actions, DecodeErrorKind, EncodeError, FromTypedData, Instant, NotifyId, OwnedTypedData,
-    Scope, State, Status, TypedData,
+    Ack, Action, Actions, Capabilities, DecodeErrorKind, EncodeError, FromTypedData, Instant, Negotiated,
+    NotifyId, OwnedTypedData, Scope, State, Status, TypedData,
 };
 
 /// Messages and their arguments.
 type Question = Vec<(String, Vec<(String, OwnedTypedData)>)>;
 
-/// What stands for the content of a message: an agent that saw another one gives another answer.
+/// What stands for the content of a message: an agent that saw another one returns another answer.
 fn digest<'a>(name: &[u8], args: impl Iterator<Item = (&'a [u8], TypedData<'a>)>) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
@@ -335,9 +335,11 @@ impl Pair {
         panic!("the pair does not come to rest");
     }
 
-    /// Whether a NOTIFY proves to the agent that HAProxy gave up the one before.
+    /// Whether a NOTIFY proves to the agent that HAProxy gave up the one before. It asks for that itself, in a drain
+    /// and before answers of which HAProxy could not hold 20.
     fn one_at_a_time(&self) -> bool {
-        self.setup.engine == Engine::Mux && self.setup.pipelining != [true, true]
+        let pipelining = |negotiated: &Negotiated| negotiated.capabilities.contains(Capabilities::PIPELINING);
+        self.setup.engine == Engine::Mux && !self.agent.negotiated().is_some_and(pipelining)
     }
 
     /// What must hold once the pair is at rest.

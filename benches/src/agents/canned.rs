@@ -14,14 +14,14 @@ const MIN_FRAME: usize = 7;
 /// Where the ids start, the length prefix counted.
 const IDS: usize = 9;
 
-/// Answers without parsing: it looks at the length of a frame, its type, and where its ids end. Nothing is checked but that
-/// the ids are within the frame.
+/// Answers without parsing: it looks at the length of a frame, its type, and where its ids end. Nothing is checked but
+/// that the ids are within the frame.
 #[derive(Debug)]
 pub struct Canned {
     /// The actions of every ACK.
     actions: Vec<u8>,
     hello: Vec<u8>,
-    goodbye: Vec<u8>,
+    disconnect: Vec<u8>,
 }
 
 impl Canned {
@@ -39,13 +39,14 @@ impl Canned {
             capabilities: Some(Capabilities::PIPELINING),
         }
         .encode(&mut hello);
-        let mut goodbye = BytesMut::new();
+        let mut disconnect = BytesMut::new();
         let frame = spop::Frame::<&[u8]>::AgentDisconnect(Disconnect::new(Status::NORMAL));
-        frame.encode(&mut goodbye).expect("a short frame");
-        Self { actions: ack[IDS + 2..].to_vec(), hello: hello.into(), goodbye: goodbye.into() }
+        frame.encode(&mut disconnect).expect("a short frame");
+        Self { actions: ack[IDS + 2..].to_vec(), hello: hello.into(), disconnect: disconnect.into() }
     }
 
-    /// Answers all complete frames of `input` into `out`; gives how many bytes they took, and whether HAProxy said goodbye.
+    /// Answers all complete frames of `input` into `out`; returns how many bytes they took, and whether HAProxy sent
+    /// its DISCONNECT.
     ///
     /// # Errors
     /// If a frame is too short to have ids.
@@ -62,7 +63,7 @@ impl Canned {
                 3 => self.ack(&frame[5..], out)?,
                 1 => out.extend_from_slice(&self.hello),
                 2 => {
-                    out.extend_from_slice(&self.goodbye);
+                    out.extend_from_slice(&self.disconnect);
                     return Ok((input.len() - rest.len(), true));
                 }
                 _ => {}
@@ -105,7 +106,7 @@ fn skip_varint(bytes: &[u8], at: usize) -> Option<usize> {
 /// Serves one connection on tokio, for the benchmarks of servers; the agent `limit-agent` has a loop of its own.
 ///
 /// # Errors
-/// What the stream gives.
+/// What the stream returns.
 pub async fn serve(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let canned = Canned::new();
     let (mut input, mut out) = (BytesMut::with_capacity(64 * 1024), Vec::with_capacity(64 * 1024));
@@ -114,11 +115,11 @@ pub async fn serve(mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()
         if io.read_buf(&mut input).await? == 0 {
             return Ok(());
         }
-        let (taken, goodbye) = canned.answer(&input, &mut out)?;
+        let (taken, disconnect) = canned.answer(&input, &mut out)?;
         input.advance(taken);
         io.write_all(&out).await?;
         out.clear();
-        if goodbye {
+        if disconnect {
             return Ok(());
         }
     }
@@ -134,8 +135,8 @@ mod tests {
         for index in [0, 200, 3000, 1 << 40] {
             let frame = Profile::log_request().frame(index);
             let mut out = Vec::new();
-            let (taken, goodbye) = Canned::new().answer(&frame, &mut out).unwrap();
-            assert_eq!((taken, goodbye), (frame.len(), false));
+            let (taken, disconnect) = Canned::new().answer(&frame, &mut out).unwrap();
+            assert_eq!((taken, disconnect), (frame.len(), false));
             let ack = spop::Ack::parse(&out[4..]).unwrap();
             assert_eq!(ack.id(), NotifyId { stream_id: 1 + 2 * index, frame_id: 1 });
             assert_eq!(ack.actions().count(), 1);

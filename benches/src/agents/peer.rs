@@ -1,4 +1,4 @@
-//! An agent on crates.io's `spop` 0.13.1, with the loop of its README.
+//! An agent on the published `spop` 0.13.1, with the loop of its README.
 
 use std::io;
 use std::time::Duration;
@@ -28,11 +28,11 @@ type Socket<Io> = Framed<Io, SpopCodec>;
 /// Serves one connection; each request takes `delay`, one after another as in the README.
 ///
 /// # Errors
-/// What the stream or the codec gives.
+/// What the stream or the codec returns.
 pub async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, mode: Mode, delay: Duration) -> io::Result<()> {
     let mut socket = Framed::new(io, SpopCodec::default());
     if mode == Mode::FeedFlush {
-        // Framed starts with 8 KiB: give it room for a burst, as the others have.
+        // Framed starts with 8 KiB: give it capacity for a burst, as the others have.
         *socket.read_buffer_mut() = BytesMut::with_capacity(64 * 1024);
     }
     while let Some(frame) = socket.next().await {
@@ -52,7 +52,7 @@ pub async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, mode: Mode, delay: D
     Ok(())
 }
 
-/// Answers one frame; gives whether the connection goes on.
+/// Answers one frame; returns whether the connection goes on.
 async fn handle<Io>(
     socket: &mut Socket<Io>,
     frame: Box<dyn SpopFrame>,
@@ -84,8 +84,9 @@ where
         }
         _ => {
             let status = StatusCode::None;
-            let goodbye = AgentDisconnect { status_code: status.to_u32(), message: status.message().into() };
-            socket.send(Box::new(goodbye)).await?;
+            let disconnect =
+                AgentDisconnect { status_code: status.to_u32(), message: status.message().into() };
+            socket.send(Box::new(disconnect)).await?;
             Ok(false)
         }
     }

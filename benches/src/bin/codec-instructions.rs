@@ -1,4 +1,5 @@
-//! Counts instructions of the codec with valgrind's callgrind: figures that do not depend on what else the machine does.
+//! Counts instructions of the codec with valgrind's callgrind: results that do not depend on what else the machine
+//! does.
 //!
 //! ```sh
 //! cargo run --release -p benches --bin codec-instructions          # the table; needs valgrind

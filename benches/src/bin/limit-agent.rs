@@ -1,4 +1,5 @@
-//! The least an agent can do: one thread, one epoll loop, and ACKs that were made beforehand. See [`benches::agents::Canned`].
+//! The least an agent can do: one thread, one epoll loop, and ACKs that were made beforehand. See
+//! [`benches::agents::Canned`].
 //!
 //! ```sh
 //! limit-agent [--address 127.0.0.1:0]
@@ -90,7 +91,7 @@ impl Agent {
 }
 
 impl Connection {
-    /// Reads until the socket is empty, and answers after each read; gives whether the connection goes on.
+    /// Reads until the socket is empty, and answers after each read; returns whether the connection goes on.
     fn turn(&mut self, canned: &Canned, room: &mut [u8]) -> io::Result<bool> {
         loop {
             if !self.flush()? {
@@ -103,11 +104,11 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 Err(error) => return Err(error),
             };
-            let goodbye = self.answer(canned, &room[..read])?;
+            let disconnect = self.answer(canned, &room[..read])?;
             if !self.flush()? {
                 return Ok(true);
             }
-            if goodbye {
+            if disconnect {
                 return Ok(false);
             }
             if read < room.len() {
@@ -119,17 +120,17 @@ impl Connection {
 
     fn answer(&mut self, canned: &Canned, read: &[u8]) -> io::Result<bool> {
         if self.input.is_empty() {
-            let (taken, goodbye) = canned.answer(read, &mut self.out)?;
+            let (taken, disconnect) = canned.answer(read, &mut self.out)?;
             self.input.extend_from_slice(&read[taken..]);
-            return Ok(goodbye);
+            return Ok(disconnect);
         }
         self.input.extend_from_slice(read);
-        let (taken, goodbye) = canned.answer(&self.input, &mut self.out)?;
+        let (taken, disconnect) = canned.answer(&self.input, &mut self.out)?;
         self.input.drain(..taken);
-        Ok(goodbye)
+        Ok(disconnect)
     }
 
-    /// Sends what there is; gives whether all of it left.
+    /// Sends what there is; returns whether all of it left.
     fn flush(&mut self) -> io::Result<bool> {
         while !self.out.is_empty() {
             match self.stream.write(&self.out) {

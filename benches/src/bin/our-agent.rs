@@ -18,7 +18,8 @@ usage: our-agent [OPTIONS]
   --address HOST:PORT       where to listen; default 127.0.0.1:0, any free port
   --runtime RUNTIME         current-thread (default): one thread
                             multi-thread: one runtime whose threads share the connections
-                            per-core: a current-thread runtime in each thread, each with a listener of its own (SO_REUSEPORT)
+                            per-core: a current-thread runtime in each thread, each with a listener of its own
+                            (SO_REUSEPORT)
   --threads N               how many threads, for the last two; default: as many as there are cores
   --handler-delay-ms MS     how long the handler waits; default 0
   --handler-busy-us US      how long the handler computes; default 0, so that it is ready at once

@@ -1,4 +1,4 @@
-//! An agent on crates.io's `spop` 0.13.1, to be measured.
+//! An agent on the published `spop` 0.13.1, to be measured.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 const HELP: &str = "\
-Answers every NOTIFY with one variable, on the crate `spop` 0.13.1 of crates.io.
+Answers every NOTIFY with one variable, on the published crate `spop` 0.13.1.
 
 usage: peer-agent [OPTIONS]
 

@@ -84,7 +84,7 @@ fn peer_decode(input: &[u8]) {
     }
 }
 
-/// One set-var of an integer, built, and encoded with its length prefix into a buffer with room.
+/// One set-var of an integer, built, and encoded with its length prefix into a buffer with enough capacity.
 pub fn ack() -> Vec<Case> {
     let case = Case::new("ack", "set-var", 1);
     // Two bytes of varint, as after the first hundred requests of a connection.

@@ -21,7 +21,7 @@ pub enum Who {
     Ours,
     /// This workspace, the ACK written in place.
     OursInPlace,
-    /// crates.io's `spop` 0.13.1; on a socket with `feed` and one flush per burst.
+    /// The published `spop` 0.13.1; on a socket with `feed` and one flush per burst.
     Peer,
     /// The same, with one `send` per ACK as in its README.
     PeerReadme,

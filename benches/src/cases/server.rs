@@ -1,7 +1,7 @@
 //! A server and its client on one thread: bursts of NOTIFYs through a pipe in memory and through TCP.
 //!
-//! The client writes a burst that was made beforehand and counts the bytes that come back. Its work and the kernel's are in
-//! every figure, so ratios are closer to 1 here than under `spop-load`, which looks at the agent alone.
+//! The client writes a burst that was made beforehand and counts the bytes that come back. Its work and the kernel's
+//! are in every result, so ratios are closer to 1 here than under `spop-load`, which looks at the agent alone.
 
 use std::time::Duration;
 

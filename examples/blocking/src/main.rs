@@ -1,9 +1,10 @@
 //! Scores clients by their address, on the protocol crate alone: a thread for each connection, no async runtime.
 //!
-//! It shows what a runtime of your own has to do: [`serve`] follows the steps on [`Connection`], and every rule of the protocol is
-//! in there.
+//! It shows what a runtime of your own has to do: [`serve`] follows the steps on [`Connection`], and every rule of the
+//! protocol is in there.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -61,7 +62,7 @@ fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Gives its place back, even if a handler panics.
+/// Frees its place, even if a handler panics.
 struct Place(SyncSender<()>);
 
 impl Drop for Place {
@@ -74,11 +75,16 @@ impl Drop for Place {
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     let origin = Instant::now();
     let now = || spop::Instant::from_origin(origin.elapsed());
-    stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     let mut connection = Connection::new(Config::new(), now());
-    let (mut input, mut chunk) = (BytesMut::new(), [0; 16 * 1024]);
+    let (mut input, mut chunk, mut drained) = (BytesMut::new(), [0; 16 * 1024], false);
     loop {
+        while let Some(event) = connection.handle_input(&mut input, now()) {
+            respond(&mut connection, event);
+        }
+        if mem::take(&mut drained) {
+            connection.input_drained();
+        }
         while let bytes @ [_, ..] = connection.poll_transmit(now()) {
             let sent = stream.write(bytes)?;
             connection.transmitted(sent);
@@ -91,22 +97,22 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
         }
         // A timeout of zero would be none.
         let wait = connection.poll_timeout().map(|at| at.saturating_duration_since(now()));
-        stream.set_read_timeout(wait.map(|wait| wait.max(Duration::from_millis(1))))?;
-        match stream.read(&mut chunk) {
-            Ok(0) => connection.handle_eof(&input).map_err(io::Error::other)?,
-            Ok(read) => {
-                input.extend_from_slice(&chunk[..read]);
-                while let Some(event) = connection.handle_input(&mut input, now()) {
-                    respond(&mut connection, event);
+        let wait = wait.map(|wait| wait.max(Duration::from_millis(1)));
+        if connection.is_full() {
+            thread::sleep(wait.unwrap_or_default());
+        } else {
+            stream.set_read_timeout(wait)?;
+            match stream.read(&mut chunk) {
+                Ok(0) => connection.handle_eof(&input).map_err(io::Error::other)?,
+                Ok(read) => {
+                    input.extend_from_slice(&chunk[..read]);
+                    drained = read < chunk.len();
                 }
-                if read < chunk.len() {
-                    connection.input_drained();
-                }
+                // HAProxy from 3.1 ends idle connections with a reset.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+                Err(error) if is_no_data(&error) => {}
+                Err(error) => return Err(error),
             }
-            // HAProxy from 3.1 ends idle connections with a reset.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
-            Err(error) if is_no_data(&error) => {}
-            Err(error) => return Err(error),
         }
         while connection.handle_timeout(now()).is_some() {}
     }

@@ -1,10 +1,12 @@
 //! A challenge that a browser passes by itself, and the cookie that shows it has. Nothing is kept for it on the server.
 //!
-//! A *challenge* is `EXPIRY.MAC`: seconds since 1970, and a keyed hash over them, the difficulty and the client's network. Its
-//! *solution* is a number: the SHA-256 of the cookie `EXPIRY.MAC.NUMBER` starts with as many zero bits as the difficulty says.
+//! A *challenge* is `EXPIRY.MAC`: seconds since 1970, and a keyed hash over them, the difficulty and the client's
+//! network. Its *solution* is a number: the SHA-256 of the cookie `EXPIRY.MAC.NUMBER` starts with as many zero bits as
+//! the difficulty says.
 //!
-//! Until it expires, the cookie is good for the whole network: somebody who changes the last part of the address (mobile
-//! networks, IPv6 privacy) keeps it, and it can be shared within the network. A higher difficulty or another key end it.
+//! Until it expires, the cookie is good for the whole network: somebody who changes the last part of the address
+//! (mobile networks, IPv6 privacy) keeps it, and it can be shared within the network. A higher difficulty or another
+//! key end it.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +24,7 @@ const MAX_COOKIES: usize = 4;
 /// Hex digits of the keyed hash: 128 bits.
 const MAC_DIGITS: usize = 32;
 
-/// Gives out challenges, and knows which cookies are good.
+/// Hands out challenges, and knows which cookies are good.
 #[derive(Clone)]
 pub struct Challenges {
     key: Hmac<Sha256>,

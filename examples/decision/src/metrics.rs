@@ -1,4 +1,5 @@
-//! What is counted, and shown at `/metrics` together with what `spop-tokio` counts. No label has a value that a client could make up.
+//! What is counted, and shown at `/metrics` together with what `spop-tokio` counts. No label has a value that a client
+//! could make up.
 
 use std::time::{Duration, Instant};
 

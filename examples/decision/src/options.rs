@@ -25,9 +25,11 @@ Usage: decision [OPTIONS]
   --metrics ADDR           where to serve /metrics (default 127.0.0.1:42042)
   --rules FILE             rules to use instead of those built in; read again when it changes, and on SIGHUP
   --print-rules            print the rules that are built in
-  --decision-header NAME   the header with HAProxy's decision, on requests to the output server (default Iocaine-Decision)
+  --decision-header NAME   the header with HAProxy's decision, on requests to the output server
+                           (default Iocaine-Decision)
   --on-error WORD          the answer where no decision can be made: default (fail open; the default) or garbage
-  --poison-id ID           what marks the links of garbage pages: letters, digits and -, 8 at least (default: of the secret)
+  --poison-id ID           what marks the links of garbage pages: letters, digits and -, 8 at least
+                           (default: of the secret)
   --link-depth N           how many links of garbage can be followed one after the other (default 10; 0: no links)
   --secret-file FILE       32 bytes at least: what signs cookies (default: chance, so that a restart ends all cookies)
   --challenge-bits N       how hard the challenge is: 2^N hashes on average, 1 to 24 (default 16, well below a second)

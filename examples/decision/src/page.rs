@@ -65,8 +65,8 @@ pub struct Location<'a> {
 }
 
 impl Pages {
-    /// `poison` marks the links, and goes into the pages' choice of words; `max_depth` is how many links can be followed one
-    /// after the other, until a page has none: 0 for no links at all.
+    /// `poison` marks the links, and goes into the pages' choice of words; `max_depth` is how many links can be
+    /// followed one after the other, until a page has none: 0 for no links at all.
     pub fn new(poison: String, max_depth: u32) -> Self {
         Self { chain: Chain::new(PROSE), poison, max_depth }
     }

@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use crate::metrics::count_reload;
 use crate::rules::Rules;
 
-/// How often the file is looked at. It is read once it has stayed the same from one look to the next, so that a file that is
-/// being written is not taken for a short one.
+/// How often the file is looked at. It is read once it has stayed the same from one look to the next, so that a file
+/// that is being written is not taken for a short one.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The rules in use.
@@ -44,8 +44,8 @@ async fn stamp(file: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
-/// Reads `file` again whenever it has changed, and at `hangup`, at once. If it cannot be used, the rules stay, and the log
-/// says why. Ends never.
+/// Reads `file` again whenever it has changed, and at `hangup`, at once. If it cannot be used, the rules stay, and the
+/// log says why. Ends never.
 pub async fn watch(file: Option<PathBuf>, current: Arc<Current>, mut hangup: Signal) {
     let Some(file) = file else {
         // SIGHUP would end a process that does not listen to it.

@@ -18,7 +18,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Of `args req_path=path req_hdrs=req.hdrs src=src ssl=ssl_fc`, the last three optional. Others are passed over.
+    /// Of `args req_path=path req_hdrs=req.hdrs src=src ssl=ssl_fc`, the last three optional. Others are ignored.
     ///
     /// # Errors
     /// If there is no argument `req_path`, or one has a type that it cannot have.

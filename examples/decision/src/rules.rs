@@ -247,7 +247,8 @@ impl Networks {
     }
 }
 
-/// What the headers say of the client. Every value of a repeated header is looked at: a server behind may take any of them.
+/// What the headers say of the client. Every value of a repeated header is looked at: a server behind may take any of
+/// them.
 #[derive(Debug, Default)]
 struct Client {
     /// What some User-Agent is.

@@ -39,8 +39,8 @@ pub async fn bind(option: &str, address: SocketAddr) -> io::Result<TcpListener> 
     TcpListener::bind(address).await.map_err(explain)
 }
 
-/// Answers requests with `answer`, which gets no part of their bodies: what is left of one when the answer is ready is not
-/// waited for, and the connection ends. Never returns.
+/// Answers requests with `answer`, which gets no part of their bodies: what is left of one when the answer is ready is
+/// not waited for, and the connection ends. Never returns.
 pub async fn serve<F>(listener: TcpListener, answer: F)
 where
     F: Fn(&Request<Incoming>) -> Answer + Send + Sync + 'static,
@@ -73,7 +73,7 @@ async fn serve_one(stream: TcpStream, answer: impl Fn(&Request<Incoming>) -> Ans
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        // HAProxy lets control characters through: a header with them is passed over, and the request is answered.
+        // HAProxy lets control characters through: a header with them is ignored, and the request is answered.
         .ignore_invalid_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {

@@ -17,7 +17,7 @@ pub(crate) fn print(server: &Server<Router>, version: HaproxyVersion) -> Result<
     Ok(())
 }
 
-/// Says what does not fit in a spoe.conf.
+/// Prints what does not fit in a spoe.conf.
 pub(crate) fn check(server: &Server<Router>, path: &Path) -> Result<(), BoxError> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let conf = Conf::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;

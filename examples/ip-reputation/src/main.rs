@@ -81,7 +81,7 @@ async fn serve(options: Options) -> Result<(), BoxError> {
     let listener = SocketListener::bind(&options.listen).await?;
     let address = listener.to_string();
     let serve = agent(options.seed)?.serve(listener);
-    // Its figures are there, too.
+    // Its metrics are there, too.
     info!("listening on {address}");
     let drained = serve.with_graceful_shutdown(shutdown_signal()?).await?;
     info!(unanswered = drained.unanswered, "stopped");

@@ -16,7 +16,7 @@ Usage: ip-reputation [OPTIONS]
   -n NUM-WORKERS      number of worker threads (default 5)
   -h, --help          print this text
       --listen ADDR   listen at HOST:PORT or unix:PATH instead
-      --metrics ADDR  serve figures for Prometheus at http://ADDR/metrics, such as 127.0.0.1:9090
+      --metrics ADDR  serve metrics for Prometheus at http://ADDR/metrics, such as 127.0.0.1:9090
       --seed N        give each address the same score always, as N has it
       --print-config VERSION   print spoe.conf for this HAProxy, such as 3.2
       --check-config FILE      say what in a spoe.conf does not fit this agent";

@@ -1,4 +1,4 @@
-//! The figures of the process that a user runs, as Prometheus fetches them.
+//! The metrics of the process that a user runs, as Prometheus fetches them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -18,7 +18,7 @@ fn config() -> Config {
 }
 
 #[tokio::test]
-async fn prometheus_gets_the_figures() -> BoxResult<()> {
+async fn prometheus_gets_the_metrics() -> BoxResult<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ip-reputation"));
     command.args(["-d", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
     let agent = AgentProcess::start(command, SOON).await?;

@@ -115,7 +115,7 @@ impl Lines {
         self.shared.changed.send_replace(());
     }
 
-    /// Adds everything that `source` gives until its end.
+    /// Adds everything that `source` returns until its end.
     ///
     /// In a thread of its own: HAProxy drops logs, and an agent blocks, when a pipe is full, and a test that keeps
     /// its runtime busy must cause neither. The thread ends with the pipe.

@@ -41,8 +41,8 @@ pub(crate) fn catches(pid: u32, signal: Signal) -> bool {
     is_in("SigCgt") && !is_in("SigBlk")
 }
 
-/// Returns how long the first thread of a process has waited for a processor so far, while it could have run. It includes
-/// a wait once that has ended.
+/// Returns how long the first thread of a process has waited for a processor so far, while it could have run. It
+/// includes a wait once that has ended.
 pub fn cpu_wait(pid: u32) -> Result<Duration, Error> {
     let path = format!("/proc/{pid}/schedstat");
     let text = fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;

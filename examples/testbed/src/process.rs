@@ -156,7 +156,7 @@ fn attach(
     stderr: &Lines,
 ) -> Result<(watch::Receiver<bool>, Guard), Error> {
     if let Some(pipe) = child.stdout.take() {
-        // Room for a burst of logs; the default of 64 KiB is what remains if the system's limit forbids it.
+        // Capacity for a burst of logs; the default of 64 KiB is what remains if the system's limit forbids it.
         let _ = rustix::pipe::fcntl_setpipe_size(&pipe, 1 << 20);
         stdout.follow(pipe)?;
     }

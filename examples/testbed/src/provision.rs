@@ -123,7 +123,8 @@ impl fmt::Display for Haproxy {
 /// 1. the environment variable `HAPROXY_BIN`: that program and no other;
 /// 2. all supported versions, unpacked from Debian's packages into a cache folder (`SPOP_TESTBED_CACHE`, else
 ///    `XDG_CACHE_HOME/spop-testbed`, else `~/.cache/spop-testbed`), without root and without touching the system;
-///    `HAPROXY_VERSIONS=3.2,3.4` picks some of them. The first call downloads: up to some minutes;
+///    `HAPROXY_VERSIONS=3.2,3.4` picks some of them. The first call downloads, from the archive that apt is set up for or
+///    that `SPOP_TESTBED_ARCHIVE` names: up to some minutes;
 /// 3. `haproxy` in `PATH`, with a warning on stderr;
 /// 4. an error that says what to install.
 ///

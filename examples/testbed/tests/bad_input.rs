@@ -1,5 +1,5 @@
-//! Bad input on SPOP, row by row: what has been seen to hang, stall, bloat or break agents. Here, a frame that is cut right
-//! is answered and its connection goes on; a stream that cannot be cut ends with the right status, at once.
+//! Bad input on SPOP, row by row: what has been seen to hang, stall, bloat or break agents. Here, a frame that is cut
+//! right is answered and its connection goes on; a stream that cannot be cut ends with the right status, at once.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -39,7 +39,7 @@ fn answered(payload: &[u8]) -> Vec<Case> {
 }
 
 /// A frame of which no notice is taken; the next request is answered.
-fn passed_over(frame: Vec<u8>) -> Vec<Case> {
+fn ignored(frame: Vec<u8>) -> Vec<Case> {
     vec![row(connected().send(frame).ask(3, 1))]
 }
 
@@ -128,10 +128,10 @@ fn frames() -> Vec<(&'static str, Vec<Case>)> {
             "no FIN, and another NOTIFY",
             vec![row(connected().send(no_fin).notify(3, 1).refuses(&[Status::INTERLACED_FRAMES]))],
         ),
-        ("the ABORT flag", passed_over(frame(FrameType::NOTIFY, 3, (1, 1), &message))),
+        ("the ABORT flag", ignored(frame(FrameType::NOTIFY, 3, (1, 1), &message))),
         ("a reserved flag", vec![row(connected().send(reserved).acks(&[(1, 1)]).ask(3, 1))]),
-        ("an unknown frame type", passed_over(frame(FrameType(77), FIN, (1, 1), &message))),
-        ("an ACK from the peer", passed_over(frame(FrameType::ACK, FIN, (1, 1), b""))),
+        ("an unknown frame type", ignored(frame(FrameType(77), FIN, (1, 1), &message))),
+        ("an ACK from the peer", ignored(frame(FrameType::ACK, FIN, (1, 1), b""))),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What connections cost an agent, measured on a process of its own: see docs/operations.md, where the figures are from.
+//! What connections cost an agent, measured on a process of its own: see docs/operations.md, where the results stand.
 //!
 //! ```sh
 //! cargo test --release -p testbed --test memory -- --nocapture --test-threads 1
@@ -27,7 +27,7 @@ const MIB: u64 = 1024 * KIB;
 /// What a connection may cost that has nothing to do.
 const IDLE: u64 = 6 * KIB;
 
-/// An agent with room for many connections.
+/// An agent with capacity for many connections.
 async fn agent(options: &[&str]) -> (AgentProcess, SocketAddr) {
     allow_descriptors(12_000);
     let mut command = Command::new(env!("CARGO_BIN_EXE_test-agent"));
@@ -53,7 +53,7 @@ fn allow_descriptors(count: u64) {
     }
 }
 
-/// As HAProxy does it: without a goodbye.
+/// As HAProxy does it: without a DISCONNECT.
 fn reset(stream: &TcpStream) {
     set_socket_linger(stream.as_fd(), Some(Duration::ZERO)).unwrap();
 }
@@ -73,12 +73,12 @@ async fn cost(what: &str, count: usize, limit: u64, open: impl Fn(SocketAddr) ->
     println!("{count} {what}: {quiet} bytes each, {busy} at first");
 }
 
-/// The figure, now and once it is below `limit`, which it must be before long.
+/// What `measure` returns, now and once it is below `limit`, which it must be before long.
 #[track_caller]
-fn settled(limit: u64, figure: impl Fn() -> u64) -> (u64, u64) {
-    let (start, first) = (Instant::now(), figure());
+fn settled(limit: u64, measure: impl Fn() -> u64) -> (u64, u64) {
+    let (start, first) = (Instant::now(), measure());
     loop {
-        let now = figure();
+        let now = measure();
         if now <= limit {
             return (first, now);
         }
@@ -174,7 +174,7 @@ async fn a_hundred_thousand_health_checks_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_that_send_and_never_read_are_not_read_from() {
     const PEERS: u64 = 10;
-    // So that as many requests are at work as may be.
+    // So that as many requests are in flight as may be.
     let (agent, address) = agent(&["--delay", "1"]).await;
     let before = agent.resident_bytes().unwrap();
     let mut requests = Vec::new();
@@ -196,13 +196,13 @@ async fn peers_that_send_and_never_read_are_not_read_from() {
     });
     let each = agent.resident_bytes().unwrap().saturating_sub(before) / PEERS;
     println!("{PEERS} connections that send and never read: {each} bytes each");
-    // 64 requests at work and 64 answers, in buffers that double when they grow.
+    // 64 requests in flight and 64 answers, in buffers that double when they grow.
     assert!(each <= 4 * MIB, "{each} bytes");
     drop(connections);
 }
 
-/// What requests at work cost an agent for each of some connections, which have sent what `requests` gives.
-async fn cost_at_work(what: &str, hello: &Hello, requests: &[Vec<u8>]) -> u64 {
+/// What requests in flight cost an agent for each of some connections, which have sent what `requests` has.
+async fn cost_in_flight(what: &str, hello: &Hello, requests: &[Vec<u8>]) -> u64 {
     const PEERS: u64 = 4;
     let (agent, address) = agent(&["--delay", "3600000"]).await;
     let before = agent.resident_bytes().unwrap();
@@ -217,23 +217,23 @@ async fn cost_at_work(what: &str, hello: &Hello, requests: &[Vec<u8>]) -> u64 {
         })
         .collect();
     let each = agent.resident_bytes().unwrap().saturating_sub(before) / PEERS;
-    println!("{PEERS} connections with {} requests at work, {what}: {each} bytes each", requests.len());
+    println!("{PEERS} connections with {} requests in flight, {what}: {each} bytes each", requests.len());
     drop(connections);
     each
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_at_work_hold_no_more_than_the_reads_that_they_came_in() {
-    // Frames that are passed over fill the read behind each request.
+async fn requests_in_flight_hold_no_more_than_the_reads_that_they_came_in() {
+    // Frames that are ignored fill the read behind each request.
     let filling = frame(FrameType(77), FIN, (1, 1), &[b'x'; 16_000]).repeat(10);
     let requests = (1..64).map(|id| [ask(id, "/"), filling.clone()].concat()).collect::<Vec<_>>();
-    let each = cost_at_work("each small, in a burst of its own", &Hello::from_3_1(), &requests).await;
+    let each = cost_in_flight("each small, in a burst of its own", &Hello::from_3_1(), &requests).await;
     // A read of 64 KiB behind a part of a frame.
     assert!(each <= 64 * (64 + 16) * KIB + 256 * KIB, "{each} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_at_work_that_came_in_fragments_hold_no_more_than_what_was_kept_of_each() {
+async fn requests_in_flight_that_came_in_fragments_hold_no_more_than_what_was_kept_of_each() {
     let payload = message(b"ask", &[("path", value::string(vec![b'x'; 250_000]))]);
     let in_fragments = |id: u64| {
         let mut parts = payload.chunks(16_000).collect::<Vec<_>>();
@@ -243,7 +243,7 @@ async fn requests_at_work_that_came_in_fragments_hold_no_more_than_what_was_kept
         first.chain(middle).chain(frame(FrameType::UNSET, FIN, (id, 1), last)).collect::<Vec<_>>()
     };
     let requests = (1..=20).map(in_fragments).collect::<Vec<_>>();
-    let each = cost_at_work("250 KB in fragments each", &Hello::up_to_3_0(), &requests).await;
+    let each = cost_in_flight("250 KB in fragments each", &Hello::up_to_3_0(), &requests).await;
     // In a buffer that doubles when it grows.
     assert!(each <= 20 * 2 * 256 * KIB + 256 * KIB, "{each} bytes");
 }

@@ -12,7 +12,8 @@ use super::Name;
 use crate::Request;
 use crate::service::Peer;
 
-/// What happens on a connection happens in this span. It is there for whoever sees warnings, as they are nothing without it.
+/// What happens on a connection happens in this span. It is there for whoever sees warnings, as they are nothing
+/// without it.
 pub(crate) fn connection_span(peer: &Peer) -> Span {
     warn_span!("connection", %peer, engine_id = field::Empty)
 }
@@ -55,24 +56,24 @@ pub(crate) struct Limit(Mutex<Passed>);
 #[derive(Debug, Default)]
 struct Passed {
     last: Option<Instant>,
-    /// How many were passed over since.
-    over: u64,
+    /// How many were suppressed since.
+    suppressed: u64,
 }
 
 impl Limit {
     const PAUSE: Duration = Duration::from_secs(1);
 
-    /// `None` if this one is passed over; else how many were since the last one that was not, if any.
+    /// Returns `None` if this one is suppressed; else how many were since the last one that was not, if any.
     pub(crate) fn pass(&self) -> Option<Option<u64>> {
         let now = Instant::now();
         let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if passed.last.is_some_and(|last| now < last + Self::PAUSE) {
-            passed.over += 1;
+            passed.suppressed += 1;
             return None;
         }
         passed.last = Some(now);
-        let over = std::mem::take(&mut passed.over);
-        Some((over > 0).then_some(over))
+        let suppressed = std::mem::take(&mut passed.suppressed);
+        Some((suppressed > 0).then_some(suppressed))
     }
 }
 

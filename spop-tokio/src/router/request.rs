@@ -26,18 +26,18 @@ impl MessageRequest {
         Self { request, position }
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn message(&self) -> Message<'_> {
         // It is there: the position was taken from this request.
         self.request.message_at(self.position).unwrap_or_default()
     }
 
-    /// The name of the message.
+    /// Returns the name of the message.
     pub fn name(&self) -> Text<'_> {
         self.message().name()
     }
 
-    /// As [`Message::get`]: the value of the first argument called `name`.
+    /// Returns the value of the first argument called `name`, as [`Message::get`] does.
     ///
     /// # Errors
     /// If there is no such argument and `T` is no `Option`, or if its value is not a `T`.
@@ -45,7 +45,7 @@ impl MessageRequest {
         self.message().get(name)
     }
 
-    /// As [`Message::nth`]: the value of the argument at position `index`, counted from 0.
+    /// Returns the value of the argument at position `index`, counted from 0, as [`Message::nth`] does.
     ///
     /// # Errors
     /// If there are not so many arguments and `T` is no `Option`, or if the value is not a `T`.
@@ -53,8 +53,8 @@ impl MessageRequest {
         self.message().nth(index)
     }
 
-    /// As [`Message::deserialize`]: the arguments as a type that derives serde's `Deserialize`. Needs the cargo feature
-    /// `serde`.
+    /// Returns the arguments as a type that derives serde's `Deserialize`, as [`Message::deserialize`] does. Needs the
+    /// cargo feature `serde`.
     ///
     /// # Errors
     /// Names the argument and what is wrong with it, the first one found.
@@ -63,7 +63,7 @@ impl MessageRequest {
         self.message().deserialize()
     }
 
-    /// The whole request, with the other messages and the connection.
+    /// Returns the whole request, with the other messages and the connection.
     pub fn request(&self) -> &Request {
         &self.request
     }

@@ -56,12 +56,13 @@ pub struct Route<S = ()> {
 pub struct IsRoute;
 
 impl<S: 'static> Route<S> {
-    /// A handler without limits: a function, plain or async.
+    /// Creates a route without limits from a function, plain or async.
     pub fn new<M>(handler: impl Handler<M, S>) -> Self {
         Self::erased(handler.erase())
     }
 
-    /// A plain function that computes long or blocks: it runs on a thread of its own (tokio's blocking pool).
+    /// Creates a route from a plain function that computes long or blocks: it runs on a thread of its own (tokio's
+    /// blocking pool).
     ///
     /// It cannot be stopped. Once its [`time_limit`](Self::time_limit) or the server's is over HAProxy has its fallback
     /// answer, and the function goes on to its end, and counts against [`concurrency`](Self::concurrency) until then:
@@ -75,16 +76,16 @@ impl<S: 'static> Route<S> {
         Self { handler: call, arg_names, time_limit: None, concurrency: None, on_failure: None, about }
     }
 
-    /// How long the handler may take; default as long as [`Server::request_timeout`](crate::Server::request_timeout)
-    /// lets it. Then it is dropped, and the message fails with [`FailureKind::Timeout`]. A limit past that of the
-    /// server has no effect.
+    /// Limits how long the handler may take; default as long as
+    /// [`Server::request_timeout`](crate::Server::request_timeout) lets it. Then it is dropped, and the message fails
+    /// with [`FailureKind::Timeout`]. A limit past that of the server has no effect.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
     }
 
-    /// How many calls may be in flight at a time, on all connections, at least 1; default no limit but
+    /// Limits how many calls may be in flight at a time, on all connections, at least 1; default no limit but
     /// [`Server::max_requests`](crate::Server::max_requests). One more fails at once with [`FailureKind::Overload`]: a
     /// message that is slow takes nothing from the others.
     #[must_use]
@@ -93,8 +94,8 @@ impl<S: 'static> Route<S> {
         self
     }
 
-    /// What to answer if the message fails, in place of [`Server::on_failure`](crate::Server::on_failure); an error
-    /// leaves it to that. The failure is logged and counted all the same.
+    /// Sets what to answer if the message fails, in place of [`Server::on_failure`](crate::Server::on_failure); an
+    /// error leaves it to that. The failure is logged and counted all the same.
     #[must_use]
     pub fn on_failure<F, R>(mut self, fallback: F) -> Self
     where
@@ -105,15 +106,15 @@ impl<S: 'static> Route<S> {
         self
     }
 
-    /// Says which variables the handler sets, so that [`Server::var_prefix`](crate::Server::var_prefix) can check them
-    /// before the server starts. Nothing holds the handler to it.
+    /// Declares which variables the handler sets, so that [`Server::var_prefix`](crate::Server::var_prefix) can check
+    /// them before the server starts. Nothing holds the handler to it.
     #[must_use]
     pub fn sets(mut self, vars: impl IntoIterator<Item = Var>) -> Self {
         self.about.vars.extend(vars);
         self
     }
 
-    /// Says what spoe.conf has behind `args` for the message, such as `["ip=src", "path=path"]`: for
+    /// Declares what spoe.conf has behind `args` for the message, such as `["ip=src", "path=path"]`: for
     /// [`Server::spoe_conf`](crate::Server::spoe_conf), which knows without it what is called like a sample.
     #[must_use]
     pub fn samples(mut self, samples: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -121,7 +122,7 @@ impl<S: 'static> Route<S> {
         self
     }
 
-    /// Says when HAProxy should send the message, such as `on-client-session`: for
+    /// Declares when HAProxy should send the message, such as `on-client-session`: for
     /// [`Server::spoe_conf`](crate::Server::spoe_conf); default `on-frontend-http-request`.
     #[must_use]
     pub fn event(mut self, event: impl Into<String>) -> Self {

@@ -25,7 +25,9 @@ impl Unknown {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = names.len() < MAX_NAMES && !names.contains(known_by) && names.insert(known_by.into());
         drop(names);
-        if is_new {
+        // Another peer than HAProxy may send anything, which has no place in a log.
+        let is_haproxys = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(byte));
+        if is_new && is_haproxys {
             let known = known.collect::<Vec<_>>().join(", ");
             warning!(name = %shown, handlers = %known, "message without a handler is ignored");
         } else {

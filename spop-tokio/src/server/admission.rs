@@ -1,7 +1,8 @@
 //! Connections beyond `max_connections`: health checks get through, others wait for their turn, but not for ever.
 //!
-//! A peer that is gone without a word keeps its connection, and a HAProxy whose health checks are not answered takes the agent
-//! out of use. So a few more connections are accepted than may be served, and each shows by its HELLO what it is.
+//! A peer that is gone without a word keeps its connection, and a HAProxy whose health checks are not answered takes
+//! the agent out of use. So a few more connections are accepted than may be served, and each shows by its HELLO what it
+//! is.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -41,8 +42,8 @@ pub(super) enum Admitted {
 }
 
 impl Queue {
-    /// A place at the end. If there is none, the one in front has to go: it has waited in vain for longest, and whoever comes
-    /// now may be a health check.
+    /// A place at the end. If there is none, the one in front has to go: it has waited in vain for longest, and whoever
+    /// comes now may be a health check.
     pub(super) fn join(&mut self) -> Place {
         self.0.retain(|place| !place.is_closed());
         if self.0.len() >= PLACES {
@@ -103,8 +104,8 @@ fn is_health_check(input: &[u8]) -> Option<bool> {
     }
 }
 
-/// Says that there are too many connections, if the stream takes that at once: HAProxy up to 3.0 would connect again and again to
-/// an agent that closes without a word.
+/// Logs that there are too many connections, if the stream takes that at once: HAProxy up to 3.0 would connect again
+/// and again to an agent that closes without a word.
 pub(super) fn refuse(mut io: impl AsyncWrite + Unpin) {
     // No time passes.
     let now = Instant::default();

@@ -8,8 +8,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The clock of a connection, and its one timer of the runtime.
 ///
-/// Putting a deadline off, which happens with every request, costs nothing: the runtime's timer fires too early then, and
-/// is set anew.
+/// Putting a deadline off, which happens with every request, costs nothing: the runtime's timer fires too early then,
+/// and is set anew.
 pub(super) struct Clock {
     origin: Instant,
     timer: Option<Pin<Box<Sleep>>>,

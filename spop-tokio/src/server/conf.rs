@@ -9,7 +9,7 @@ use crate::Service;
 use crate::service::MessageSpec;
 
 impl<S: Service> Server<S> {
-    /// spoe.conf for this agent: an engine with the messages of the service, to be printed.
+    /// Returns spoe.conf for this agent: an engine with the messages of the service, to be printed.
     ///
     /// The messages have the arguments and events that their [`Route`](crate::Route)s say, or else the names that their
     /// `Args` have, with the samples of these names where HAProxy has some. `timeout processing` is twice the
@@ -61,8 +61,8 @@ impl<S: Service> Server<S> {
         Conf::new([sections.fold(Engine::new(engine).section(agent), Engine::section)])
     }
 
-    /// The backend that [`spoe_conf`](Self::spoe_conf) uses, for haproxy.cfg, with one agent at `address`, such as
-    /// `127.0.0.1:12345` or `unix@/run/agent.sock`.
+    /// Returns the backend that [`spoe_conf`](Self::spoe_conf) uses, for haproxy.cfg, with one agent at `address`, such
+    /// as `127.0.0.1:12345` or `unix@/run/agent.sock`.
     pub fn haproxy_backend(&self, engine: &str, address: &str, version: HaproxyVersion) -> String {
         let mode = if version.has_mode_spop() { "spop" } else { "tcp" };
         let timeouts =
@@ -72,9 +72,9 @@ impl<S: Service> Server<S> {
         )
     }
 
-    /// What does not fit between this agent and `engine` of spoe.conf: messages that nobody handles or sends, arguments
-    /// that a handler reads and does not get or the other way round, another `var-prefix`, variables that are too long
-    /// for it, and a `timeout processing` that is over before [`request_timeout`](Self::request_timeout).
+    /// Returns what does not fit between this agent and `engine` of spoe.conf: messages that nobody handles or sends,
+    /// arguments that a handler reads and does not get or the other way round, another `var-prefix`, variables that are
+    /// too long for it, and a `timeout processing` that is over before [`request_timeout`](Self::request_timeout).
     ///
     /// What does not fit in the file itself is [`Conf::lint`]'s.
     pub fn check_conf(&self, conf: &Conf, engine: &str) -> Vec<Finding> {
@@ -116,7 +116,8 @@ impl<S: Service> Server<S> {
         }
         match (agent.timeout("processing"), self.config.request_timeout) {
             (Some(processing), Some(request)) if processing <= request => find(format!(
-                "timeout processing is {processing:?}, not above the agent's request_timeout of {request:?}: its fallback comes too late"
+                "timeout processing is {processing:?}, not above the agent's request_timeout of {request:?}: \
+                 its fallback comes too late"
             )),
             (Some(processing), None) => {
                 find(format!("timeout processing is {processing:?}, the agent has no request_timeout"));

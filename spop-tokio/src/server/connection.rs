@@ -242,10 +242,8 @@ where
         }
         while let Some(timeout) = self.connection.handle_timeout(self.now) {
             match timeout {
-                Timeout::Hello => self.ended(Err(Error::timeout("the peer sent no HELLO in time"))),
-                Timeout::Write => {
-                    self.ended(Err(Error::timeout("the peer did not read its answers in time")))
-                }
+                Timeout::Hello => self.late("the peer sent no HELLO in time"),
+                Timeout::Write => self.late("the peer did not read its answers in time"),
                 Timeout::Drain => self.cut_off(cx),
                 Timeout::Quiet => self.shrink(),
                 _ => {}
@@ -372,6 +370,10 @@ where
             self.observer.connection.ended_by_haproxy(None);
             self.ended(Err(error.into()));
         }
+    }
+
+    fn late(&mut self, what: &'static str) {
+        self.ended(Err(Error::timeout(what)));
     }
 
     /// Nothing is answered any more; last bytes may still be sent. The first end counts.

@@ -37,10 +37,10 @@ pub(super) enum Outcome<T> {
     CutOff,
 }
 
-/// The handlers at work.
+/// The handlers in flight.
 ///
-/// Most handlers are ready at once. They are polled in a place that is kept from one request to the next, so they cost no
-/// allocation; only one that must wait moves on to the others, place and all.
+/// Most handlers are ready at once. They are polled in a place that is kept from one request to the next, so they cost
+/// no allocation; only one that must wait moves on to the others, place and all.
 pub(super) struct Handlers<'c, F: Future> {
     place: Option<Place<F>>,
     waiting: FuturesUnordered<Waiting<'c, F>>,
@@ -130,8 +130,8 @@ impl<'c, F: Future> Handlers<'c, F> {
         }
     }
 
-    /// Drops the handler of `id`; its outcome will be [`Outcome::Cancelled`], even if its time was over just now: another
-    /// request may have its id by then.
+    /// Drops the handler of `id`; its outcome will be [`Outcome::Cancelled`], even if its time was over just now:
+    /// another request may have its id by then.
     pub(super) fn cancel(&mut self, id: NotifyId) {
         let mut waiting = self.waiting.iter_mut();
         if let Some(waiting) = waiting.find(|waiting| waiting.is_for(id)) {
@@ -184,7 +184,7 @@ struct Waiting<'c, F> {
     dropped: Option<Reason>,
     /// Wakes the set, to have it look at a handler that was dropped.
     waker: Option<Waker>,
-    /// Until the handler is dropped: its room is free at once, for the next request in the input.
+    /// Until the handler is dropped: its place is free at once, for the next request in the input.
     count: Option<Count<'c>>,
 }
 

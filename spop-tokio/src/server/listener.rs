@@ -24,12 +24,12 @@ use super::unix::UnixSocket;
 use crate::log::warning;
 use crate::service::Peer;
 
-/// How many connections wait for their turn, unless the system allows fewer (`net.core.somaxconn`). HAProxy opens one per
-/// request of a burst, and one that finds no room waits for a second (TCP) or fails (Unix).
+/// How many connections wait for their turn, unless the system allows fewer (`net.core.somaxconn`). HAProxy opens one
+/// per request of a burst, and one that finds no place in the queue waits for a second (TCP) or fails (Unix).
 pub(super) const BACKLOG: u32 = 4096;
 
-/// A source of connections: a [`SocketListener`], a listener of tokio's, several listeners (a `Vec` of a kind, or a pair), or the
-/// receiver of a channel, for an accept loop of your own. Implement it to serve TLS or anything else.
+/// A source of connections: a [`SocketListener`], a listener of tokio's, several listeners (a `Vec` of a kind, or a
+/// pair), or the receiver of a channel, for an accept loop of your own. Implement it to serve TLS or anything else.
 ///
 /// A `TcpListener` of your own has no [keep-alive](SocketListener::keepalive), unless you set it.
 pub trait Listener: Send + 'static {
@@ -39,8 +39,8 @@ pub trait Listener: Send + 'static {
     /// What there is to do before a connection can be used, such as a TLS handshake: [`Ready`] if there is nothing.
     ///
     /// It runs in the connection's own task, so a slow peer keeps nobody else waiting, for
-    /// [`hello_timeout`](crate::Server::hello_timeout) at most. It returns the connection and who it comes from. Its error ends the
-    /// connection and is logged, so it should say whom it is about.
+    /// [`hello_timeout`](crate::Server::hello_timeout) at most. It returns the connection and who it comes from. Its
+    /// error ends the connection and is logged, so it should say whom it is about.
     type Setup: Future<Output = io::Result<(Self::Io, Peer)>> + Send + 'static;
 
     /// Accepts the next connection. Errors are its own to deal with: it must not return in a tight loop.
@@ -48,14 +48,14 @@ pub trait Listener: Send + 'static {
     /// Dropping the future must lose no connection.
     fn accept(&mut self) -> impl Future<Output = Self::Setup> + Send;
 
-    /// Accepts a connection that waits already, if one does. A graceful shutdown takes all that wait before it closes, as HAProxy
-    /// takes them for connected. By default what [`accept`](Self::accept) returns at once.
+    /// Accepts a connection that waits already, if one does. A graceful shutdown takes all that wait before it closes,
+    /// as HAProxy takes them for connected. By default what [`accept`](Self::accept) returns at once.
     fn accept_waiting(&mut self) -> Option<Self::Setup> {
         unconstrained(self.accept()).now_or_never()
     }
 
-    /// Whether somebody else takes new connections, too, see [`SocketListener::take_over`]: a graceful shutdown then fails no health
-    /// check before it closes. False unless implemented.
+    /// Whether somebody else takes new connections, too, see [`SocketListener::take_over`]: a graceful shutdown then
+    /// fails no health check before it closes. False unless implemented.
     fn is_taken_over(&self) -> bool {
         false
     }
@@ -144,12 +144,14 @@ impl SocketListener {
     /// Listens at `address`: `127.0.0.1:12345`, `[::1]:12345`, `localhost:12345`, or, with the path of a Unix socket,
     /// `unix:/run/agent.sock`; HAProxy's own spelling `unix@/run/agent.sock` does too. Port 0 takes any free port.
     ///
-    /// On Linux also at an abstract Unix socket, which is in no file system: everybody in the same network namespace can connect
-    /// to it. `abns@NAME` and `abnsz@NAME` are what HAProxy calls so: it fills the name of the first with zeros to 107 bytes, and
-    /// knows the second since 3.1. Other programs do not fill the name, `unix:@NAME` is the second too.
+    /// On Linux also at an abstract Unix socket, which is in no file system: everybody in the same network namespace
+    /// can connect to it. `abns@NAME` and `abnsz@NAME` are what HAProxy calls so: it fills the name of the first with
+    /// zeros to 107 bytes, and knows the second since 3.1. Other programs do not fill the name, `unix:@NAME` is the
+    /// second too.
     ///
-    /// With the feature `systemd`, `fd:3` is the first socket of a `.socket` unit, `fd:4` the second (HAProxy's spelling is `fd@3`). It
-    /// stays open when the process ends: a graceful shutdown then fails no health check, and connections wait for the next process.
+    /// With the feature `systemd`, `fd:3` is the first socket of a `.socket` unit, `fd:4` the second (HAProxy's
+    /// spelling is `fd@3`). It stays open when the process ends: a graceful shutdown then fails no health check, and
+    /// connections wait for the next process.
     ///
     /// # Errors
     /// If the address is none of these, or cannot be listened at; for a Unix socket see [`bind_unix`](Self::bind_unix).
@@ -157,22 +159,23 @@ impl SocketListener {
         Self::listen(address, Live::Refuse).await
     }
 
-    /// Listens at `address` as [`bind`](Self::bind) does, but also if another process listens there: an upgrade of a single agent
-    /// without a moment in which nobody listens.
+    /// Listens at `address` as [`bind`](Self::bind) does, but also if another process listens there: an upgrade of a
+    /// single agent without a moment in which nobody listens.
     ///
-    /// The other process is not told: ask it to stop (SIGTERM) once this one is ready. It then fails no health check, accepts what
-    /// the system has connected to it, and closes.
+    /// The other process is not told: ask it to stop (SIGTERM) once this one is ready. It then fails no health check,
+    /// accepts what the system has connected to it, and closes.
     ///
-    /// At a TCP address, which takes Linux, new connections go to either process until the old one stops. Both must have been
-    /// started by the same user, with the same address, and by this library. A connection whose handshake is under way at the
-    /// moment the old one closes is reset, unless `net.ipv4.tcp_migrate_req` is 1; on the loopback interface a handshake takes
-    /// microseconds.
+    /// At a TCP address, which takes Linux, new connections go to either process until the old one stops. Both must
+    /// have been started by the same user, with the same address, and by this library. A connection whose handshake is
+    /// under way at the moment the old one closes is reset, unless `net.ipv4.tcp_migrate_req` is 1; on the loopback
+    /// interface a handshake takes microseconds.
     ///
-    /// At a Unix socket all new connections come here from now on. See [`take_over_unix`](Self::take_over_unix) to set its mode.
+    /// At a Unix socket all new connections come here from now on. See [`take_over_unix`](Self::take_over_unix) to set
+    /// its mode.
     ///
     /// # Errors
-    /// If the address cannot be listened at: `AddrInUse` if another user or program listens there, and for abstract Unix sockets,
-    /// which cannot be taken over, if anybody does.
+    /// If the address cannot be listened at: `AddrInUse` if another user or program listens there, and for abstract
+    /// Unix sockets, which cannot be taken over, if anybody does.
     pub async fn take_over(address: &str) -> io::Result<Self> {
         Self::listen(address, Live::TakeOver).await
     }
@@ -198,8 +201,8 @@ impl SocketListener {
 
     /// Listens at a Unix socket in the file system, which is removed when the listener is dropped.
     ///
-    /// `mode` sets who may connect (such as `0o660`: owner and group), before anybody can; `None` leaves that to the umask.
-    /// A socket that was left behind by a process that is gone is replaced; one that somebody listens at is not.
+    /// `mode` sets who may connect (such as `0o660`: owner and group), before anybody can; `None` leaves that to the
+    /// umask. A socket that was left behind by a process that is gone is replaced; one that somebody listens at is not.
     ///
     /// # Errors
     /// `AddrInUse` if somebody listens at `path` or it is no socket; what the file system refuses.
@@ -207,8 +210,8 @@ impl SocketListener {
         UnixSocket::bind(path.as_ref(), mode, Live::Refuse).map(|socket| Self(Socket::Unix(socket)))
     }
 
-    /// Listens at a Unix socket as [`bind_unix`](Self::bind_unix) does, but also if another process listens there: an upgrade
-    /// without a moment in which nobody does.
+    /// Listens at a Unix socket as [`bind_unix`](Self::bind_unix) does, but also if another process listens there: an
+    /// upgrade without a moment in which nobody does.
     ///
     /// From now on all new connections come here. The other process keeps those it has, and is not told: ask it to stop
     /// (SIGTERM) once this one is ready. It leaves the socket alone, which is not its own any more.
@@ -219,13 +222,14 @@ impl SocketListener {
         UnixSocket::bind(path.as_ref(), mode, Live::TakeOver).map(|socket| Self(Socket::Unix(socket)))
     }
 
-    /// After how long a silence the system asks the peer of a TCP connection whether it is still there; default 60 s, `None` for
-    /// never. It asks three times, a sixth of that apart, and then closes the connection: after 90 s with the default.
+    /// Sets after how long a silence the system asks the peer of a TCP connection whether it is still there; default 60
+    /// s, `None` for never. It asks three times, a sixth of that apart, and then closes the connection: after 90 s with
+    /// the default.
     ///
-    /// So a peer that is gone without a word, such as a machine that lost its power, does not hold its connection for ever. It
-    /// costs an idle connection a packet each way a minute. HAProxy's side, for agents that are gone, is `option srvtcpka` with
-    /// `srvtcpka-idle`, `srvtcpka-intvl` and `srvtcpka-cnt`. Nothing changes for Unix sockets, whose peers cannot be gone like
-    /// that, and for connections that have been accepted already.
+    /// So a peer that is gone without a word, such as a machine that lost its power, does not hold its connection for
+    /// ever. It costs an idle connection a packet each way a minute. HAProxy's side, for agents that are gone, is
+    /// `option srvtcpka` with `srvtcpka-idle`, `srvtcpka-intvl` and `srvtcpka-cnt`. Nothing changes for Unix sockets,
+    /// whose peers cannot be gone like that, and for connections that have been accepted already.
     ///
     /// # Errors
     /// If the system refuses that.
@@ -236,7 +240,7 @@ impl SocketListener {
         Ok(self)
     }
 
-    /// The TCP address; `None` for a Unix socket.
+    /// Returns the TCP address; `None` for a Unix socket.
     pub fn tcp_addr(&self) -> Option<SocketAddr> {
         self.tcp()?.local_addr().ok()
     }
@@ -319,8 +323,8 @@ fn unix_of(accepted: Accepted<UnixStream>) -> Accepted<Either<TcpStream, UnixStr
     ready(accepted.into_inner().map(|(stream, peer)| (Either::Right(stream), peer)))
 }
 
-/// Accepts until it works. What is wrong with one connection is passed over; what is wrong with the process or the system,
-/// such as no file descriptor left, is given time to pass.
+/// Accepts until it works. What is wrong with one connection is ignored; what is wrong with the process or the
+/// system, such as no file descriptor left, is given time to pass.
 async fn retry<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut() -> F) -> T {
     const FIRST: Duration = Duration::from_millis(5);
     const LAST: Duration = Duration::from_secs(1);
@@ -366,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn errors_of_one_connection_are_passed_over() {
+    async fn errors_of_one_connection_are_ignored() {
         let errors =
             [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
         assert_eq!(after(&errors).await, Duration::ZERO);

@@ -8,12 +8,12 @@ mod conf;
 mod config;
 mod connection;
 mod engines;
-#[cfg_attr(not(feature = "metrics"), path = "no_figures.rs")]
-mod figures;
 mod handlers;
 #[cfg(feature = "systemd")]
 mod inherited;
 mod listener;
+#[cfg_attr(not(feature = "metrics"), path = "no_metrics.rs")]
+mod metrics;
 mod observer;
 mod open;
 mod serve;
@@ -39,8 +39,8 @@ pub use var_prefix::VarPrefixError;
 use self::config::Config;
 use self::connection::{Driver, End};
 use self::engines::Engines;
-use self::figures::Figures;
 use self::handlers::Handlers;
+use self::metrics::Metrics;
 use self::observer::{Limits, Observer};
 use self::shutdown::{Shutdown, Signal};
 use crate::log::{Instrument, Span, connection_span};
@@ -49,8 +49,9 @@ use crate::{Error, Request, Service};
 
 /// An agent: answers the requests of the connections it is given with a [`Service`].
 ///
-/// Requests of one connection run at the same time, and each is answered as it finishes; answers that are ready together
-/// leave in one write. A request that fails gets a fallback answer, and neither its connection nor its neighbours notice.
+/// Requests of one connection run at the same time, and each is answered as it finishes; answers that are ready
+/// together leave in one write. A request that fails gets a fallback answer, and neither its connection nor its
+/// neighbours notice.
 ///
 /// ```no_run
 /// # #[tokio::main]
@@ -81,11 +82,11 @@ pub struct Server<S> {
     limits: Limits,
     /// Looked up when it starts to serve.
     #[cfg(feature = "metrics")]
-    figures: OnceLock<Figures>,
+    metrics: OnceLock<Metrics>,
 }
 
 impl<S: Service> Server<S> {
-    /// A server with the defaults that its setters state.
+    /// Creates a server with the defaults that its setters state.
     pub fn new(service: S) -> Self {
         Self {
             service,
@@ -94,27 +95,28 @@ impl<S: Service> Server<S> {
             engines: Engines::default(),
             limits: Limits::default(),
             #[cfg(feature = "metrics")]
-            figures: OnceLock::new(),
+            metrics: OnceLock::new(),
         }
     }
 
-    /// Accepts and serves connections, of several listeners if it is given a `Vec` of them or a pair. The future it makes must be awaited; without
-    /// [`with_graceful_shutdown`](Serve::with_graceful_shutdown) it never ends.
+    /// Accepts and serves connections, of several listeners if it is given a `Vec` of them or a pair. The future it
+    /// makes must be awaited; without [`with_graceful_shutdown`](Serve::with_graceful_shutdown) it never ends.
     pub fn serve<L: Listener>(self, listener: L) -> Serve<S, L> {
         // All are there from now on, at zero.
-        self.figures();
+        self.metrics();
         Serve::new(self, listener)
     }
 
-    /// Serves one connection that the caller accepted, to its end. Gives how many requests were left without an answer:
-    /// those that HAProxy did not wait for, most often none.
+    /// Serves one connection that the caller accepted, to its end. Returns how many requests were left without an
+    /// answer: those that HAProxy did not wait for, most often none.
     ///
-    /// It is for tests and single connections: nothing limits how many there are, and nothing ends them gracefully. For an accept
-    /// loop of your own, hand its connections to [`serve`](Self::serve) through a channel, whose receiver is a [`Listener`].
+    /// It is for tests and single connections: nothing limits how many there are, and nothing ends them gracefully. For
+    /// an accept loop of your own, hand its connections to [`serve`](Self::serve) through a channel, whose receiver is
+    /// a [`Listener`].
     ///
     /// # Errors
-    /// If the stream fails, or the peer breaks the protocol or a timeout. A peer that leaves, with or without a goodbye, is
-    /// no error.
+    /// If the stream fails, or the peer breaks the protocol or a timeout. A peer that leaves, with or without a
+    /// DISCONNECT, is no error.
     pub async fn serve_connection<Io>(&self, io: Io) -> Result<usize, Error>
     where
         Io: AsyncRead + AsyncWrite + Unpin,
@@ -135,23 +137,23 @@ impl<S: Service> Server<S> {
             self.service.call(request)
         };
         let handlers = Handlers::new(config.request_timeout, &self.waiting, config.max_requests);
-        let observer = Observer::new(span, self.figures(), &self.limits);
+        let observer = Observer::new(span, self.metrics(), &self.limits);
         let signal = Signal::new(shutdown);
         let driver = Driver::new(io, peer, config, call, handlers, observer, signal, &self.engines);
         driver.run().instrument(span.clone()).await
     }
 
     #[cfg(feature = "metrics")]
-    fn figures(&self) -> &Figures {
-        self.figures.get_or_init(|| {
+    fn metrics(&self) -> &Metrics {
+        self.metrics.get_or_init(|| {
             let messages = self.service.messages();
             let names = self.config.message_labels.iter().map(String::as_str);
-            Figures::new(names.chain(messages.iter().map(|message| message.name.as_str())))
+            Metrics::new(names.chain(messages.iter().map(|message| message.name.as_str())))
         })
     }
 
     #[cfg(not(feature = "metrics"))]
-    fn figures(&self) -> &Figures {
-        &Figures
+    fn metrics(&self) -> &Metrics {
+        &Metrics
     }
 }

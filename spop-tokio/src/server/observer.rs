@@ -1,9 +1,9 @@
-//! What an operator sees of connections and requests: log events and figures.
+//! What an operator sees of connections and requests: log events and metrics.
 
 use spop::{Negotiated, NotifyId, Status};
 
 use super::config::{Failure, FailureKind};
-use super::figures::{Figures, Measure, OpenConnection};
+use super::metrics::{Measure, Metrics, OpenConnection};
 use crate::Request;
 use crate::log::{
     Limit, Line, Name, Span, debug, display, limited_warning, request_span, set_engine_id, trace,
@@ -31,8 +31,8 @@ pub(super) struct Observer<'c> {
 }
 
 impl<'c> Observer<'c> {
-    pub(super) fn new(span: &'c Span, figures: &'c Figures, limits: &'c Limits) -> Self {
-        Self { span, connection: figures.connection(), limits }
+    pub(super) fn new(span: &'c Span, metrics: &'c Metrics, limits: &'c Limits) -> Self {
+        Self { span, connection: metrics.connection(), limits }
     }
 
     /// The HELLOs are exchanged.
@@ -44,19 +44,19 @@ impl<'c> Observer<'c> {
     /// A NOTIFY has come, and can be read.
     #[inline]
     pub(super) fn request(&self, request: &Request) -> Watch<'c> {
-        Watch { span: request_span(request), measure: self.connection.figures().request(request) }
+        Watch { span: request_span(request), measure: self.connection.metrics().request(request) }
     }
 
     /// An ACK of `bytes` bytes is to be sent; 0 if nobody waits for it.
     #[inline]
     pub(super) fn ack(&self, bytes: usize) {
-        self.connection.figures().ack(bytes);
+        self.connection.metrics().ack(bytes);
     }
 
     /// A request is answered with the fallback.
     pub(super) fn failed(&self, failure: &Failure) {
         let Failure { kind, id, message, error } = failure;
-        self.connection.figures().failed(*kind);
+        self.connection.metrics().failed(*kind);
         let limit = &self.limits.failed[*kind as usize];
         let name = message.as_deref().map(|name| display(Name(name.as_bytes())));
         let error = error.as_ref().map(|error| display(Line(error)));
@@ -69,7 +69,7 @@ impl<'c> Observer<'c> {
         debug!(passed, "health check");
     }
 
-    /// HAProxy has said goodbye.
+    /// HAProxy has sent its DISCONNECT.
     pub(super) fn disconnected(&mut self, status: Status) {
         self.connection.ended_by_haproxy(Some(status));
         debug!(%status, "disconnected by HAProxy");

@@ -21,7 +21,7 @@ use crate::log::{Line, connection_span, debug, info, limited_warning, warning};
 use crate::service::Peer;
 
 /// How long the connections may take to end after the deadline: one for the last answers, one for HAProxy to close.
-const GOODBYE: Duration = Duration::from_secs(3);
+const CLOSING: Duration = Duration::from_secs(3);
 /// How long a connection may take to end that is dropped. It takes a moment, unless its handler keeps the thread.
 const DROP: Duration = Duration::from_millis(100);
 
@@ -79,7 +79,8 @@ impl<S: Service, L: Listener> Open<S, L> {
     pub(super) async fn shut_down(&mut self) {
         let time = self.server.config.drain_timeout;
         let deadline = Instant::now() + time;
-        // The rest is for the connections: some requests may take their whole request_timeout, and then it must be quiet.
+        // The rest is for the connections: some requests may take their whole request_timeout, and then it must be
+        // quiet.
         let for_checks = time * 2 / 3;
         let checks = self.checks_to_fail(for_checks);
         self.unanswered = 0;
@@ -107,9 +108,9 @@ impl<S: Service, L: Listener> Open<S, L> {
         }
     }
 
-    /// Says what the shutdown waits for, if it waits.
+    /// Logs what the shutdown waits for, if it waits.
     fn announce(&self, checks: u32) {
-        let at_most = self.server.config.drain_timeout + GOODBYE;
+        let at_most = self.server.config.drain_timeout + CLOSING;
         #[cfg(feature = "systemd")]
         if self.server.config.notify_systemd {
             super::systemd::stopping(at_most);
@@ -155,8 +156,8 @@ impl<S: Service, L: Listener> Open<S, L> {
                 self.unanswered += report(ended);
             }
         };
-        // They end by themselves, unless a handler or a stream does not give its thread back.
-        let _ = timeout_at(deadline + GOODBYE, all).await;
+        // They end by themselves, unless a handler or a stream does not let go of its thread.
+        let _ = timeout_at(deadline + CLOSING, all).await;
     }
 
     /// Drops what is left; returns how many requests were left without an answer since the shutdown began.
@@ -166,7 +167,8 @@ impl<S: Service, L: Listener> Open<S, L> {
         self.connections.abort_all();
         let all = async { while self.connections.join_next().await.is_some() {} };
         let _ = timeout(DROP, all).await;
-        // A handler that keeps its thread cannot be dropped, and is not waited for: its connection has one such at least.
+        // A handler that keeps its thread cannot be dropped, and is not waited for: its connection has one such at
+        // least.
         let after = waiting();
         self.unanswered + before.saturating_sub(after) + after.max(self.connections.len())
     }

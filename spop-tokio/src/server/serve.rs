@@ -20,8 +20,8 @@ pub struct Serve<S, L, F = std::future::Pending<()>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Requests that got no answer of their handlers: those that were still at work when `drain_timeout` was over, and got
-    /// the fallback; those whose HAProxy left meanwhile; and those that were dropped when the shutdown was
+    /// Requests that got no answer of their handlers: those that were still in flight when `drain_timeout` was over,
+    /// and got the fallback; those whose HAProxy left meanwhile; and those that were dropped when the shutdown was
     /// [forced](ForceShutdown).
     pub unanswered: usize,
 }
@@ -67,22 +67,24 @@ impl<S, L> Serve<S, L> {
     ///
     /// 1. Health checks fail, so that HAProxy takes this server out of use; all else goes on: see
     ///    [`Server::drain_checks`].
-    /// 2. Nothing is accepted any more. Each connection answers what it has, and what still comes; the answer to the last
-    ///    request takes the AGENT-DISCONNECT with it. With pipelining HAProxy from 3.1 is asked to have one request under way
-    ///    at most from then on, so that none crosses that goodbye. A connection that is quiet for a second ends by itself, one
-    ///    that has been quiet before ends at once.
+    /// 2. Nothing is accepted any more. Each connection answers what it has, and what still comes; the answer to the
+    ///    last request takes the AGENT-DISCONNECT with it. With pipelining HAProxy from 3.1 is asked to have one
+    ///    request under way at most from then on, so that none crosses that DISCONNECT. A connection that is quiet for
+    ///    a second ends by itself, one that has been quiet before ends at once.
     /// 3. What is left when the time is over gets the fallback answer, and all connections are closed.
     ///
-    /// HAProxy up to 3.0 goes on using the connections that it has, and with `option pipelining` some of its requests may
-    /// cross a goodbye and fail; with `no option pipelining` none do.
+    /// HAProxy up to 3.0 goes on using the connections that it has, and with `option pipelining` some of its requests
+    /// may cross a DISCONNECT and fail; with `no option pipelining` none do.
     ///
-    /// What `signal` returns may force the end: when the [`ForceShutdown`] is ready, all connections are closed as they are, and
-    /// what HAProxy waits for fails at once. `shutdown_signal` (feature `signal`) returns one for a second signal:
+    /// What `signal` returns may force the end: when the [`ForceShutdown`] is ready, all connections are closed as they
+    /// are, and what HAProxy waits for fails at once. `shutdown_signal` (feature `signal`) returns one for a second
+    /// signal:
     ///
     /// ```
     /// # use spop_tokio::{ForceShutdown, Listener, Serve, Service};
     /// # use tokio::sync::oneshot;
-    /// # fn example<S: Service, L: Listener>(serve: Serve<S, L>, stop: oneshot::Receiver<()>, stop_now: oneshot::Receiver<()>) {
+    /// # type Signal = oneshot::Receiver<()>;
+    /// # fn example<S: Service, L: Listener>(serve: Serve<S, L>, stop: Signal, stop_now: Signal) {
     /// let serve = serve.with_graceful_shutdown(async {
     ///     stop.await.ok();
     ///     ForceShutdown::when(async { drop(stop_now.await) })

@@ -79,8 +79,8 @@ impl Shutdown {
 
 /// A connection's ear for the beginning of the drain.
 ///
-/// A connection asks each time it is woken, so that must cost next to nothing: only the first time, and when somebody else
-/// is to be woken, is there more to do than to look.
+/// A connection asks each time it is woken, so that must cost next to nothing: only the first time, and when somebody
+/// else is to be woken, is there more to do than to look.
 pub(super) struct Signal {
     shutdown: Arc<Shutdown>,
     begun: Pin<Box<WaitForCancellationFutureOwned>>,

@@ -14,7 +14,8 @@ pub(super) const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often it is asked, until it is taken for gone.
 const PROBES: u32 = 3;
 
-/// Whether the system lets several processes listen at a port for one another; elsewhere the option means something else.
+/// Whether the system lets several processes listen at a port for one another; elsewhere the option means something
+/// else.
 const CAN_BE_TAKEN_OVER: bool = cfg!(target_os = "linux");
 
 /// Listens at the first address of `address` that can be listened at.
@@ -33,8 +34,8 @@ fn listen(address: SocketAddr, live: Live) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // An agent that is started again finds connections of the one before it at the port.
     socket.set_reuseaddr(true)?;
-    // Without this option a port is ours alone; with it, ours and that of all who have it, too. So an agent that is started twice
-    // by mistake is refused, and one that is to take over from this one later is not.
+    // Without this option a port is ours alone; with it, ours and that of all who have it, too. So an agent that is
+    // started twice by mistake is refused, and one that is to take over from this one later is not.
     socket.set_reuseport(CAN_BE_TAKEN_OVER && live == Live::TakeOver)?;
     socket.bind(address)?;
     socket.set_reuseport(CAN_BE_TAKEN_OVER)?;
@@ -43,7 +44,8 @@ fn listen(address: SocketAddr, live: Live) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Sets after how much silence the system asks the peers of connections that are accepted from now on whether they are there.
+/// Sets after how much silence the system asks the peers of connections that are accepted from now on whether they are
+/// there.
 pub(super) fn set_keepalive(listener: &TcpListener, silence: Option<Duration>) -> io::Result<()> {
     let socket = SockRef::from(listener);
     let Some(silence) = silence else { return socket.set_keepalive(false) };

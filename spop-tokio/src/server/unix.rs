@@ -26,8 +26,8 @@ pub(super) struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Binds out of sight, in a directory nobody else can enter, and moves the socket to `path` once its mode is set: at no
-    /// moment can somebody connect who must not, and at no moment is there no socket where one was.
+    /// Binds out of sight, in a directory nobody else can enter, and moves the socket to `path` once its mode is set:
+    /// at no moment can somebody connect who must not, and at no moment is there no socket where one was.
     pub(super) fn bind(path: &Path, mode: Option<u32>, live: Live) -> Result<Self> {
         let explain = |error: Error| {
             Error::new(error.kind(), format!("cannot listen at the Unix socket {}: {error}", path.display()))
@@ -36,7 +36,8 @@ impl UnixSocket {
     }
 
     fn try_bind(path: &Path, mode: Option<u32>, live: Live) -> Result<Self> {
-        // The socket is bound elsewhere, where it may fit; but at a path too long for an address nobody can connect to it.
+        // The socket is bound elsewhere, where it may fit; but at a path too long for an address nobody can connect to
+        // it.
         SocketAddr::from_pathname(path)?;
         let directory = directory_of(path);
         let _turn = Turn::wait(directory)?;
@@ -73,8 +74,8 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // Without a turn another agent could take the path over between the two. This may be a runtime's thread, so there is no
-        // waiting for one: a socket that stays is dead, and replaced by the next start.
+        // Without a turn another agent could take the path over between the two. This may be a runtime's thread, so
+        // there is no waiting for one: a socket that stays is dead, and replaced by the next start.
         if let Some(_turn) = Turn::take(directory_of(&self.path))
             && self.is_in_place()
         {
@@ -95,8 +96,8 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Agents that start or stop at the same moment take turns, so that none takes the other's socket for a dead one or for its
-/// own. A turn is a lock on a file that nobody else may open; it is over, and the file gone, when it is dropped.
+/// Agents that start or stop at the same moment take turns, so that none takes the other's socket for a dead one or for
+/// its own. A turn is a lock on a file that nobody else may open; it is over, and the file gone, when it is dropped.
 struct Turn {
     path: PathBuf,
     _locked: File,
@@ -181,7 +182,8 @@ struct Hidden(PathBuf);
 
 impl Hidden {
     fn create(directory: &Path) -> Result<Self> {
-        // Short, as the path of a socket is at most 107 bytes. Only left behind by a crash, so the name is free or ours.
+        // Short, as the path of a socket is at most 107 bytes. Only left behind by a crash, so the name is free or
+        // ours.
         let path = directory.join(format!(".spop{}", std::process::id()));
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {

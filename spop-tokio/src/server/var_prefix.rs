@@ -6,7 +6,7 @@ use super::Server;
 use crate::Service;
 
 impl<S: Service> Server<S> {
-    /// Says what HAProxy puts before the names of the agent's variables: the `option var-prefix` of the `spoe-agent`
+    /// Sets what HAProxy puts before the names of the agent's variables: the `option var-prefix` of the `spoe-agent`
     /// section, by default the agent's name. Default: not known.
     ///
     /// HAProxy drops a variable whose whole name, `scope.prefix.name`, has more than 63 bytes, without a word. With
@@ -21,7 +21,8 @@ impl<S: Service> Server<S> {
     /// let router = || Router::new().message("check-client-ip", Route::new(|| (SCORE, 50)).sets([SCORE]));
     /// let server = Server::new(router()).var_prefix("iprep")?;
     ///
-    /// let error = Server::new(router()).var_prefix("the_reputation_of_the_addresses_of_clients_at_the_edge").unwrap_err();
+    /// let server = Server::new(router());
+    /// let error = server.var_prefix("the_reputation_of_the_addresses_of_clients_at_the_edge").unwrap_err();
     /// assert!(error.to_string().starts_with("message check-client-ip: variable sess.ip_score: "), "{error}");
     /// # Ok::<(), spop_tokio::VarPrefixError>(())
     /// ```
@@ -49,12 +50,12 @@ pub struct VarPrefixError {
 }
 
 impl VarPrefixError {
-    /// The name of the message whose handler sets the variable.
+    /// Returns the name of the message whose handler sets the variable.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The name of the variable, without scope and prefix.
+    /// Returns the name of the variable, without scope and prefix.
     pub fn variable(&self) -> &str {
         self.error.name()
     }

@@ -128,7 +128,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Haproxy<Io> {
         (notify.finish(), out)
     }
 
-    /// Says goodbye.
+    /// Sends a HAPROXY-DISCONNECT.
     pub(crate) async fn disconnect(&mut self, status: Status) {
         let mut out = BytesMut::new();
         self.connection.disconnect(status, &mut out);
@@ -166,8 +166,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Haproxy<Io> {
         acks
     }
 
-    /// The agent says goodbye, and closes.
-    pub(crate) async fn goodbye(&mut self) -> Status {
+    /// Waits for AGENT-DISCONNECT and the end of the stream; returns the status.
+    pub(crate) async fn disconnected(&mut self) -> Status {
         let status = match self.event().await.unwrap() {
             Some(Event::Disconnected(disconnect)) => disconnect.status,
             other => panic!("want AGENT-DISCONNECT, got {other:?}"),

@@ -1,10 +1,11 @@
-//! What the tests share: a scripted HAProxy, a service whose handlers wait for the test, a stream that remembers its writes.
+//! What the tests share: a scripted HAProxy, a service whose handlers wait for the test, a stream that remembers its
+//! writes.
 #![allow(dead_code, unused_imports, reason = "every test binary uses its own part")]
 
-#[cfg(feature = "metrics")]
-pub(crate) mod figures;
 pub(crate) mod haproxy;
 mod held;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
 mod recorder;
 mod running;
 pub(crate) mod tables;
@@ -42,14 +43,17 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
 /// A connection that a server serves.
 pub(crate) type Serving = JoinHandle<Result<usize, Error>>;
 
-/// Serves one connection; gives HAProxy's end of it, with room for `room` bytes each way.
-pub(crate) fn serve<S: Service>(server: Server<S>, room: usize) -> (DuplexStream, Serving) {
-    serve_one_more(&Arc::new(server), room)
+/// Serves one connection; returns HAProxy's end of it, with buffers of `capacity` bytes each way.
+pub(crate) fn serve<S: Service>(server: Server<S>, capacity: usize) -> (DuplexStream, Serving) {
+    serve_one_more(&Arc::new(server), capacity)
 }
 
 /// As [`serve`], for one of several connections.
-pub(crate) fn serve_one_more<S: Service>(server: &Arc<Server<S>>, room: usize) -> (DuplexStream, Serving) {
-    let (haproxy, agent) = tokio::io::duplex(room);
+pub(crate) fn serve_one_more<S: Service>(
+    server: &Arc<Server<S>>,
+    capacity: usize,
+) -> (DuplexStream, Serving) {
+    let (haproxy, agent) = tokio::io::duplex(capacity);
     let server = Arc::clone(server);
     (haproxy, tokio::spawn(async move { server.serve_connection(agent).await }))
 }

@@ -28,7 +28,8 @@ impl FrameDecoder {
         Self { max_frame_size }
     }
 
-    /// Length of the frame that `input` starts with, the prefix not counted, or `None` if the prefix is not complete.
+    /// Returns the length of the frame that `input` starts with, the prefix not counted, or `None` if the prefix is not
+    /// complete.
     ///
     /// # Errors
     /// If no frame of this length can be: the bytes that follow cannot be made sense of.
@@ -44,7 +45,7 @@ impl FrameDecoder {
         Ok(Some(len as usize))
     }
 
-    /// The frame that `input` starts with, from its type byte to its end, or `None` if it is not complete.
+    /// Returns the frame that `input` starts with, from its type byte to its end, or `None` if it is not complete.
     ///
     /// # Errors
     /// As [`frame_len`](Self::frame_len).

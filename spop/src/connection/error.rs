@@ -37,7 +37,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The code that the DISCONNECT for this error carries.
+    /// Returns the code that the DISCONNECT for this error carries.
     pub const fn status(&self) -> Status {
         match self {
             Self::Decode(error) => error.status(),

@@ -49,7 +49,7 @@ impl Fragments {
         Self { limits, partial: None }
     }
 
-    /// Whether a NOTIFY has come in part.
+    /// Returns whether a NOTIFY has come in part.
     pub(crate) fn is_partial(&self) -> bool {
         self.partial.is_some()
     }
@@ -77,10 +77,10 @@ impl Fragments {
 
     /// Takes a fragment after the first one.
     ///
-    /// All of a NOTIFY that passes the limits is taken as well, and thrown away. SPOE.txt 3.2.10 has an ACK with ABORT to
-    /// make HAProxy stop sending, but that is no way out: HAProxy up to 3.0 takes it for a slot given back that was never
-    /// taken, and never uses the connection again; and if it has sent the last fragment already, it takes it for an answer
-    /// (wire pitfall P31).
+    /// All of a NOTIFY that passes the limits is taken as well, and thrown away. SPOE.txt 3.2.10 has an ACK with ABORT
+    /// to make HAProxy stop sending, but that is no way out: HAProxy up to 3.0 takes it for a slot given back that was
+    /// never taken, and never uses the connection again; and if it has sent the last fragment already, it takes it for
+    /// an answer (wire pitfall P31).
     pub(crate) fn push(&mut self, raw: &RawFrame<Bytes>) -> Result<Outcome, ProtocolError> {
         let header = raw.header();
         let Some(mut partial) = self.partial.take() else {

@@ -12,8 +12,8 @@ use crate::{Capabilities, Status, Version};
 /// The two implementations of SPOP in HAProxy, which differ in what they send and forgive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {
-    /// HAProxy up to 3.0: announces `pipelining,async`, numbers streams from 0 and over the whole process, fragments for
-    /// an agent that announces `fragmentation`.
+    /// HAProxy up to 3.0: announces `pipelining,async`, numbers streams from 0 and over the whole process, fragments
+    /// for an agent that announces `fragmentation`.
     Applet,
     /// HAProxy from 3.1: announces `pipelining`, numbers the streams of each connection 1, 3, 5 and so on, never
     /// fragments.
@@ -32,7 +32,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A HAProxy of the kind `engine`, with HAProxy's defaults.
+    /// Describes a HAProxy of the kind `engine`, with HAProxy's defaults.
     pub fn new(engine: Engine) -> Self {
         Self {
             engine,
@@ -44,30 +44,30 @@ impl Config {
         }
     }
 
-    /// `max-frame-size` of the `spoe-agent`: the longest frame, in bytes, the length prefix not counted; default 16380, at
-    /// least 256.
+    /// Sets the `max-frame-size` of the `spoe-agent`: the longest frame, in bytes, the length prefix not counted;
+    /// default 16380, at least 256.
     #[must_use]
     pub fn max_frame_size(mut self, bytes: u32) -> Self {
         self.max_frame_size = bytes.max(MIN_FRAME_SIZE);
         self
     }
 
-    /// `option pipelining`, default on.
+    /// Sets `option pipelining`, default on.
     #[must_use]
     pub fn pipelining(mut self, enabled: bool) -> Self {
         self.pipelining = enabled;
         self
     }
 
-    /// How many NOTIFYs may wait on one connection when both sides pipeline: `max-waiting-frames` up to 3.0, fixed later;
-    /// default 20. Without pipelining it is 1.
+    /// Sets how many NOTIFYs may wait on one connection when both sides pipeline: `max-waiting-frames` up to 3.0, fixed
+    /// later; default 20. Without pipelining it is 1.
     #[must_use]
     pub fn max_waiting_frames(mut self, notifies: usize) -> Self {
         self.max_waiting_frames = notifies.max(1);
         self
     }
 
-    /// The `engine-id`, opaque; HAProxy sends a UUID.
+    /// Sets the `engine-id`, opaque; HAProxy sends a UUID.
     #[must_use]
     pub fn engine_id(mut self, id: &[u8]) -> Self {
         self.engine_id = id.into();
@@ -102,9 +102,9 @@ pub enum Event {
     HealthCheckPassed(Negotiated),
     /// The answer to a NOTIFY.
     Ack(Ack<Bytes>),
-    /// A second ACK, or one to a NOTIFY that was [abandoned](Connection::abandon). HAProxy passes over it.
+    /// A second ACK, or one to a NOTIFY that was [abandoned](Connection::abandon). HAProxy ignores it.
     LateAck(Ack<Bytes>),
-    /// The agent says goodbye: what waits gets no answer. Close.
+    /// The agent sent a DISCONNECT: what waits gets no answer. Close.
     Disconnected(Disconnect),
 }
 
@@ -113,7 +113,7 @@ pub enum Event {
 /// To drive it:
 ///
 /// 1. Call [`hello`](Self::hello) once and send `out`.
-/// 2. Append what the agent sent to an input buffer and call [`handle_input`](Self::handle_input) until it gives
+/// 2. Append what the agent sent to an input buffer and call [`handle_input`](Self::handle_input) until it returns
 ///    `Ok(None)`; it may append to `out`.
 /// 3. After [`Event::Connected`], write NOTIFYs with [`notify`](Self::notify) while [`window`](Self::window) is not 0.
 ///    Every one gets an [`Event::Ack`] with its id, or the connection ends.
@@ -143,7 +143,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection on which nothing was sent yet.
+    /// Creates a connection on which nothing was sent yet.
     pub fn new(config: Config) -> Self {
         Self {
             decoder: FrameDecoder::new(config.max_frame_size),
@@ -176,8 +176,8 @@ impl Connection {
     ///
     /// # Errors
     /// If the agent breaks the protocol. A DISCONNECT with the error's status is in `out`, and the state is
-    /// [`State::Closed`]. HAProxy from 3.1 says nothing in most of these cases, and lets every waiting request run into its
-    /// `timeout processing`.
+    /// [`State::Closed`]. HAProxy from 3.1 says nothing in most of these cases, and lets every waiting request run into
+    /// its `timeout processing`.
     pub fn handle_input(
         &mut self,
         input: &mut BytesMut,
@@ -198,7 +198,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// The agent closed its side, with `input` left over.
+    /// Handles the end of what the agent sends, with `input` left over.
     ///
     /// # Errors
     /// [`ProtocolError::UnexpectedEof`] if it closed in the middle of a frame. NOTIFYs that wait get no answer.
@@ -207,12 +207,12 @@ impl Connection {
         if closed || input.is_empty() { Ok(()) } else { Err(ProtocolError::UnexpectedEof) }
     }
 
-    /// Starts a NOTIFY in `out`, with the ids HAProxy would give it. Once finished it waits for its ACK. For an agent that
-    /// takes fragments, [`Engine::Applet`] cuts it into as many frames as it needs.
+    /// Starts a NOTIFY in `out`, with the ids HAProxy would choose. Once finished it waits for its ACK. For an agent
+    /// that takes fragments, [`Engine::Applet`] cuts it into as many frames as it needs.
     ///
     /// # Errors
-    /// [`UsageError::WrongState`] before the agent accepted or after the goodbye, [`UsageError::WindowFull`] if as many
-    /// NOTIFYs wait as may.
+    /// [`UsageError::WrongState`] before the agent accepted or after the DISCONNECT, [`UsageError::WindowFull`] if as
+    /// many NOTIFYs wait as may.
     pub fn notify<'a>(&'a mut self, out: &'a mut BytesMut) -> Result<NotifyWriter<'a>, UsageError> {
         if self.state == State::Running && self.window() == 0 {
             return Err(UsageError::WindowFull);
@@ -227,8 +227,8 @@ impl Connection {
         Ok(NotifyWriter::for_connection(id, max, self.fragments, &mut self.waiting, out))
     }
 
-    /// Stops waiting for the ACK to `id`, as HAProxy does after `timeout processing`, without a word to the agent. Returns
-    /// whether it waited.
+    /// Stops waiting for the ACK to `id`, as HAProxy does after `timeout processing`, without a word to the agent.
+    /// Returns whether it waited.
     pub fn abandon(&mut self, id: NotifyId) -> bool {
         self.forget(id)
     }
@@ -241,22 +241,22 @@ impl Connection {
         }
     }
 
-    /// Where the connection stands.
+    /// Returns where the connection stands.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// What both sides agreed on, once they did.
+    /// Returns what both sides agreed on, once they did.
     pub fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.as_ref()
     }
 
-    /// How many NOTIFYs wait for their ACK.
+    /// Returns how many NOTIFYs wait for their ACK.
     pub fn in_flight(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many more NOTIFYs may be sent now.
+    /// Returns how many more NOTIFYs may be sent now.
     pub fn window(&self) -> usize {
         let pipelining = |negotiated: &Negotiated| negotiated.capabilities.contains(Capabilities::PIPELINING);
         let most = match &self.negotiated {
@@ -267,7 +267,7 @@ impl Connection {
         most.saturating_sub(self.in_flight())
     }
 
-    /// `None`: no complete frame. `Some(None)`: one that is passed over.
+    /// `None`: no complete frame. `Some(None)`: one that is ignored.
     fn next_frame(&mut self, input: &mut BytesMut) -> Result<Option<Option<Event>>, ProtocolError> {
         let Some(frame) = self.decoder.decode(input)? else { return Ok(None) };
         let (header, _) = FrameHeader::parse(&frame)?;
@@ -292,7 +292,7 @@ impl Connection {
         }
     }
 
-    /// What HAProxy demands of an AGENT-HELLO, in all versions the same but for what may be missing.
+    /// Checks what HAProxy demands of an AGENT-HELLO, in all versions the same but for what may be missing.
     fn agent_hello(&mut self, hello: &AgentHello) -> Result<Event, ProtocolError> {
         let lacks = |kind| ProtocolError::Decode(DecodeError::new(kind, 0));
         if hello.version != Version::V2_0 {

@@ -27,8 +27,8 @@ pub struct Negotiated {
     pub max_frame_size: u32,
     /// What both sides can do. Fragments are not in it: HAProxy sends them without saying so.
     pub capabilities: Capabilities,
-    /// The engine that this connection belongs to: opaque bytes, new at every reload of HAProxy, which sends 36. Of a longer
-    /// one the first 64 are kept.
+    /// The engine that this connection belongs to: opaque bytes, new at every reload of HAProxy, which sends 36. Of a
+    /// longer one the first 64 are kept.
     pub engine_id: Option<Vec<u8>>,
 }
 

@@ -14,7 +14,8 @@ use crate::wire::{
 pub struct Ack<B>(RawFrame<B>);
 
 impl Ack<Bytes> {
-    /// An ACK of its own, for tools that send frames one by one. An agent has [`agent::Connection::ack`].
+    /// Creates an ACK of its own, for tools that send frames one by one. An agent has
+    /// [`agent::Connection::ack`](crate::agent::Connection::ack).
     pub fn new(id: NotifyId, actions: &Actions) -> Self {
         let header = FrameHeader::whole(FrameType::ACK, id);
         let mut start = [0; FrameHeader::MAX];
@@ -46,22 +47,22 @@ impl<B: AsRef<[u8]>> Ack<B> {
         }
     }
 
-    /// The ids of the NOTIFY that this answers.
+    /// Returns the ids of the NOTIFY that this answers.
     pub fn id(&self) -> NotifyId {
         self.0.header.id
     }
 
-    /// The flags: ABORT stops a NOTIFY that is still coming in fragments, and means nothing otherwise.
+    /// Returns the flags: ABORT stops a NOTIFY that is still coming in fragments, and means nothing otherwise.
     pub fn flags(&self) -> Flags {
         self.0.header.flags
     }
 
-    /// The value of a variable, if the ACK sets it; of the last one if it does so more than once.
+    /// Returns the value of a variable, if the ACK sets it; of the last one if it does so more than once.
     pub fn get(&self, var: Var) -> Option<TypedData<'_>> {
         self.actions().get(var)
     }
 
-    /// The actions, in order.
+    /// Returns the actions, in order.
     pub fn actions(&self) -> AckActions<'_> {
         AckActions(self.0.payload())
     }
@@ -194,7 +195,8 @@ pub struct AckWriter<'b> {
 impl<'b> AckWriter<'b> {
     /// Starts an ACK to `id` of at most `max_frame_size` bytes, the length prefix not counted.
     ///
-    /// An agent gets it from [`agent::Connection::ack_with`](crate::agent::Connection::ack_with) instead, which knows the limit.
+    /// An agent gets it from [`agent::Connection::ack_with`](crate::agent::Connection::ack_with) instead, which knows
+    /// the limit.
     #[inline(always)]
     pub fn new(id: NotifyId, max_frame_size: usize, out: &'b mut BytesMut) -> Self {
         let frame = OpenFrame::new(out, FrameHeader::whole(FrameType::ACK, id), max_frame_size);
@@ -207,7 +209,7 @@ impl<'b> AckWriter<'b> {
         Self { names, ..self }
     }
 
-    /// As [`Actions::set_var`].
+    /// Sets a variable as [`Actions::set_var`].
     ///
     /// # Errors
     /// As there, and [`EncodeError::FrameTooBig`] if the action does not fit.
@@ -224,7 +226,7 @@ impl<'b> AckWriter<'b> {
         Ok(self)
     }
 
-    /// As [`Actions::unset_var`].
+    /// Unsets a variable as [`Actions::unset_var`].
     ///
     /// # Errors
     /// As there, and [`EncodeError::FrameTooBig`] if the action does not fit.
@@ -249,7 +251,7 @@ impl<'b> AckWriter<'b> {
         Ok(self)
     }
 
-    /// How many more bytes fit.
+    /// Returns how many more bytes fit.
     pub fn remaining(&self) -> usize {
         self.frame.remaining()
     }
@@ -260,8 +262,8 @@ impl<'b> AckWriter<'b> {
         self.frame.finish();
     }
 
-    /// As [`finish`](Self::finish); with `fill_empty` no ACK is without a payload, of which an early HAProxy 3.1 takes no notice
-    /// (wire pitfall P11).
+    /// Finishes as [`finish`](Self::finish) does; with `fill_empty` no ACK is without a payload, of which an early
+    /// HAProxy 3.1 takes no notice (wire pitfall P11).
     #[inline(always)]
     pub(crate) fn finish_for(mut self, fill_empty: bool) {
         if fill_empty && self.frame.is_empty() {

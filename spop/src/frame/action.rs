@@ -33,7 +33,7 @@ impl Scope {
         })
     }
 
-    /// The name that `var(...)` in a HAProxy configuration starts with.
+    /// Returns the name that `var(...)` in a HAProxy configuration starts with.
     pub const fn keyword(self) -> &'static str {
         match self {
             Self::Process => "proc",
@@ -113,13 +113,14 @@ pub struct Actions {
 }
 
 impl Actions {
-    /// No action yet; the variable prefix is not known, so names are held to the shortest possible one.
+    /// Creates a list without actions; the variable prefix is not known, so names are held to the shortest possible
+    /// one.
     pub const fn new() -> Self {
         Self { buffer: Buffer::EMPTY, names: NameRule::ANY_PREFIX, longest: 0 }
     }
 
-    /// No action yet; names are held to what `prefix`, the `option var-prefix` of the `spoe-agent` section (by default
-    /// the agent's name), leaves of the 63 bytes that HAProxy allows for `scope.prefix.name`.
+    /// Creates a list without actions; names are held to what `prefix`, the `option var-prefix` of the `spoe-agent`
+    /// section (by default the agent's name), leaves of the 63 bytes that HAProxy allows for `scope.prefix.name`.
     ///
     /// ```
     /// use spop::{Actions, EncodeError, Scope};
@@ -215,17 +216,17 @@ impl Actions {
         self
     }
 
-    /// The actions, in order.
+    /// Returns the actions, in order.
     pub fn iter(&self) -> AckActions<'_> {
         AckActions::new(self.as_bytes())
     }
 
-    /// The value of a variable, if it is set; of the last one if it is set more than once.
+    /// Returns the value of a variable, if it is set; of the last one if it is set more than once.
     pub fn get(&self, var: Var) -> Option<TypedData<'_>> {
         self.iter().get(var)
     }
 
-    /// Whether there is no action: HAProxy goes on as if the agent had nothing to say.
+    /// Returns whether there is no action: HAProxy goes on as if the agent had nothing to say.
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
@@ -235,7 +236,7 @@ impl Actions {
         self.buffer.append_to(frame);
     }
 
-    /// The actions as they stand in the payload of an ACK.
+    /// Returns the actions as they stand in the payload of an ACK.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.buffer.as_bytes()
@@ -316,7 +317,7 @@ impl Head<'_> {
     /// What precedes the name, its length included; name; fixed part of the value.
     pub(crate) const MAX: usize = 4 + NameRule::MAX_FULL_NAME + TypedData::MAX_HEAD;
 
-    /// Writes it at the start of `out` and gives its length; `None` if it does not fit.
+    /// Writes it at the start of `out` and returns its length; `None` if it does not fit.
     #[inline(always)]
     pub(crate) fn write(&self, out: &mut [u8]) -> Option<usize> {
         let [action, args, scope] = self.start;
@@ -338,11 +339,11 @@ impl Head<'_> {
 fn copy_name(to: &mut [u8], name: &[u8]) {
     if name.len() <= 16
         && let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>())
-        && let Some(room) = to.first_chunk_mut()
+        && let Some(spare) = to.first_chunk_mut()
     {
-        *room = *first;
-        if let Some(room) = to.last_chunk_mut() {
-            *room = *last;
+        *spare = *first;
+        if let Some(spare) = to.last_chunk_mut() {
+            *spare = *last;
         }
     } else {
         to.copy_from_slice(name);
@@ -383,12 +384,12 @@ impl Buffer {
         self.put(&bytes[..len]);
     }
 
-    /// Appends the bytes to `frame`. Those inline go with all their room, as that is a move of known size.
+    /// Appends the bytes to `frame`. Those inline go with all their capacity, as that is a move of known size.
     #[inline(always)]
     fn append_to(&self, frame: &mut OpenFrame<'_>) {
         match self {
-            Self::Inline { len, bytes } => frame.put_in_place(|room| {
-                *room = *bytes;
+            Self::Inline { len, bytes } => frame.put_in_place(|spare| {
+                *spare = *bytes;
                 Some(usize::from(*len))
             }),
             Self::Heap(bytes) => frame.put(bytes),

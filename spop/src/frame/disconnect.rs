@@ -22,12 +22,12 @@ impl Disconnect {
     /// HAProxy up to 3.0 does not act on a DISCONNECT whose message is longer.
     const MAX_MESSAGE: usize = 255;
 
-    /// With HAProxy's own text for `status`.
+    /// Creates one with HAProxy's own text for `status`.
     pub fn new(status: Status) -> Self {
         Self { status, message: status.reason().into() }
     }
 
-    /// The message, which need not be UTF-8.
+    /// Returns the message, which need not be UTF-8.
     pub fn message(&self) -> Text<'_> {
         Text::new(&self.message)
     }
@@ -67,7 +67,7 @@ impl Disconnect {
     /// Appends the frame with its length prefix, as HAPROXY-DISCONNECT or AGENT-DISCONNECT by `frame_type`.
     ///
     /// The status is sent as [`Status::sendable`], and at most 255 bytes of the message: more makes HAProxy up to 3.0
-    /// pass over the frame.
+    /// ignore the frame.
     pub(crate) fn encode(&self, frame_type: FrameType, out: &mut BytesMut) {
         let header = FrameHeader::whole(frame_type, NotifyId::ZERO);
         let mut frame = OpenFrame::new(out, header, u32::MAX as usize);

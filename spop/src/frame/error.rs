@@ -70,14 +70,14 @@ pub struct ArgError {
 }
 
 impl ArgError {
-    /// `arg` is the name, or for an unnamed argument its position.
+    /// Creates the error; `arg` is the name, or for an unnamed argument its position.
     #[cold]
     pub(crate) fn new(message: impl fmt::Display, arg: impl fmt::Display, kind: ArgErrorKind) -> Self {
         let arg = format!("{arg}").into();
         Self { message: format!("{message}").into(), arg, kind, detail: Box::default() }
     }
 
-    /// `arg` is empty if the message as a whole is meant.
+    /// Creates the error; `arg` is empty if the message as a whole is meant.
     #[cfg(feature = "serde")]
     pub(crate) fn with_detail(
         message: impl fmt::Display,
@@ -88,18 +88,18 @@ impl ArgError {
         Self { arg, detail, ..Self::new(message, "", kind) }
     }
 
-    /// Name of the message, lossy where it is not UTF-8.
+    /// Returns the name of the message, lossy where it is not UTF-8.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Name of the argument, lossy where it is not UTF-8; `#2` for the third by position; empty if it is the message as a
-    /// whole that serde cannot make the type from.
+    /// Returns the name of the argument, lossy where it is not UTF-8; `#2` for the third by position; empty if it is
+    /// the message as a whole that serde cannot make the type from.
     pub fn arg(&self) -> &str {
         &self.arg
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with it.
     pub fn kind(&self) -> ArgErrorKind {
         self.kind
     }

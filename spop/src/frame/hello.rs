@@ -160,7 +160,7 @@ impl AgentHello {
     }
 }
 
-/// The value of an item, of the type it must have.
+/// Returns the value of an item, of the type it must have.
 fn typed<'a, T: FromTypedData<'a>>(
     name: &'static str,
     value: Option<TypedData<'a>>,

@@ -81,7 +81,7 @@ impl<B: AsRef<[u8]>> Frame<B> {
         })
     }
 
-    /// The type of this frame.
+    /// Returns the type of this frame.
     pub fn frame_type(&self) -> FrameType {
         match self {
             Self::Unset(raw) | Self::NotifyFragment(raw) | Self::Unknown(raw) => raw.header.frame_type,
@@ -130,13 +130,13 @@ pub struct RawFrame<B> {
 }
 
 impl<B> RawFrame<B> {
-    /// Type, flags and ids.
+    /// Returns the type, the flags and the ids.
     #[inline]
     pub fn header(&self) -> FrameHeader {
         self.header
     }
 
-    /// The same frame in other storage.
+    /// Returns the same frame in other storage.
     #[inline]
     pub(crate) fn with_storage<C>(&self, frame: C) -> RawFrame<C> {
         RawFrame { frame, header: self.header, payload: self.payload }
@@ -156,19 +156,19 @@ impl<B: AsRef<[u8]>> RawFrame<B> {
         Ok(Self { frame, header, payload })
     }
 
-    /// What follows the header.
+    /// Returns what follows the header.
     #[inline]
     pub fn payload(&self) -> &[u8] {
         self.frame.as_ref().get(self.payload..).unwrap_or_default()
     }
 
-    /// Length of the frame, the prefix not counted.
+    /// Returns the length of the frame, the prefix not counted.
     #[inline]
     fn len(&self) -> usize {
         self.frame.as_ref().len()
     }
 
-    /// The storage, from the type byte on.
+    /// Returns the storage, from the type byte on.
     pub(crate) fn into_inner(self) -> B {
         self.frame
     }
@@ -234,14 +234,14 @@ impl<B: AsRef<[u8]>> RawFrame<B> {
 /// Appends a varint and `bytes`.
 #[inline]
 fn put_bytes(frame: &mut OpenFrame<'_>, bytes: &[u8]) {
-    frame.put_in_place::<{ varint::MAX_LEN }>(|room| varint::write(bytes.len() as u64, room));
+    frame.put_in_place::<{ varint::MAX_LEN }>(|spare| varint::write(bytes.len() as u64, spare));
     frame.put(bytes);
 }
 
 /// Appends a value.
 #[inline]
 fn put_value(frame: &mut OpenFrame<'_>, value: &TypedData<'_>) {
-    frame.put_in_place::<{ TypedData::MAX_HEAD }>(|room| value.write_head(room));
+    frame.put_in_place::<{ TypedData::MAX_HEAD }>(|spare| value.write_head(spare));
     let body = value.body();
     if !body.is_empty() {
         frame.put(body);

@@ -69,19 +69,19 @@ impl<B: AsRef<[u8]>> Notify<B> {
         Ok(Self { raw, messages })
     }
 
-    /// The ids that the ACK must carry.
+    /// Returns the ids that the ACK must carry.
     #[inline]
     pub fn id(&self) -> NotifyId {
         self.raw.header.id
     }
 
-    /// The messages, in order. HAProxy 3.1 to 3.2 sends a NOTIFY without one when no message's ACL holds.
+    /// Returns the messages, in order. HAProxy 3.1 to 3.2 sends a NOTIFY without one when no message's ACL holds.
     #[inline]
     pub fn messages(&self) -> Messages<'_> {
         Messages { rest: self.raw.payload(), args_to_skip: 0, left: self.messages }
     }
 
-    /// The first message of this name.
+    /// Returns the first message of this name.
     pub fn message(&self, name: &str) -> Option<Message<'_>> {
         self.messages().find(|message| message.name() == name)
     }
@@ -167,19 +167,19 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The name of the `spoe-message` section.
+    /// Returns the name of the `spoe-message` section.
     #[inline]
     pub fn name(&self) -> Text<'a> {
         self.name
     }
 
-    /// The arguments in the order of the `args` line, duplicates and all.
+    /// Returns the arguments in the order of the `args` line, duplicates and all.
     #[inline]
     pub fn args(&self) -> Args<'a> {
         self.args.clone()
     }
 
-    /// The value of the first argument called `name` (`args name=src`).
+    /// Returns the value of the first argument called `name` (`args name=src`).
     ///
     /// A sample that found nothing, such as a header that the request does not have, arrives as NULL. An `Option` is
     /// `None` then, and also if there is no such argument.
@@ -191,7 +191,7 @@ impl<'a> Message<'a> {
         Self::convert(found).map_err(|kind| ArgError::new(self.name, name, kind))
     }
 
-    /// The value of the argument at position `index`, named or not (`args src dst`), counted from 0.
+    /// Returns the value of the argument at position `index`, named or not (`args src dst`), counted from 0.
     ///
     /// # Errors
     /// If there are not so many arguments and `T` is no `Option`, or if the value is not a `T`.
@@ -299,7 +299,7 @@ impl<'b> NotifyWriter<'b> {
         Self { frame: OpenFrame::new(out, header, max_frame_size), id, count_at: None, connection: None }
     }
 
-    /// A NOTIFY that, once finished, is added to `waiting`, and cut into fragments if it must and may be.
+    /// Starts a NOTIFY that, once finished, is added to `waiting`, and cut into fragments if it must and may be.
     pub(crate) fn for_connection(
         id: NotifyId,
         max_frame_size: usize,
@@ -312,7 +312,7 @@ impl<'b> NotifyWriter<'b> {
         Self { connection, ..Self::new(id, max, out) }
     }
 
-    /// The ids it is sent with.
+    /// Returns the ids it is sent with.
     pub fn id(&self) -> NotifyId {
         self.id
     }

@@ -7,14 +7,14 @@ use crate::wire::{FrameHeader, LENGTH_PREFIX};
 /// A frame being written at the end of a buffer: its length goes in last, and unless that happens, drop takes back
 /// all that was written.
 ///
-/// The buffer is longer than the frame meanwhile: room is made once for all that a short frame has, as asking the buffer for
-/// it item by item costs more than writing the items.
+/// The buffer is longer than the frame meanwhile: capacity is made once for all that a short frame has, as asking the
+/// buffer for it item by item costs more than writing the items.
 #[derive(Debug)]
 pub(crate) struct OpenFrame<'b> {
     out: &'b mut BytesMut,
     start: usize,
     payload: usize,
-    /// Where the frame ends; behind it is room.
+    /// Where the frame ends; behind it is capacity.
     end: usize,
     max: usize,
 }
@@ -23,19 +23,19 @@ pub(crate) struct OpenFrame<'b> {
 const MAX_START: usize = LENGTH_PREFIX + FrameHeader::MAX;
 
 /// What a frame with one variable takes at most, if its value is not long.
-const ROOM: usize = MAX_START + Head::MAX;
+const SPARE: usize = MAX_START + Head::MAX;
 
 impl<'b> OpenFrame<'b> {
     /// Starts a frame of at most `max` bytes, the length prefix not counted.
     #[inline(always)]
     pub(crate) fn new(out: &'b mut BytesMut, header: FrameHeader, max: usize) -> Self {
         let start = out.len();
-        out.resize(start + ROOM, 0);
+        out.resize(start + SPARE, 0);
         // What the length prefix can say.
         let max = max.min(u32::MAX as usize);
         let mut frame = Self { out, start, payload: start, end: start, max };
-        frame.put_in_place(|room: &mut [u8; MAX_START]| {
-            let (prefix, rest) = room.split_first_chunk_mut()?;
+        frame.put_in_place(|spare: &mut [u8; MAX_START]| {
+            let (prefix, rest) = spare.split_first_chunk_mut()?;
             // A length no peer accepts, should these bytes ever leave.
             *prefix = u32::MAX.to_be_bytes();
             Some(prefix.len() + header.write(rest)?)
@@ -61,14 +61,14 @@ impl<'b> OpenFrame<'b> {
         result
     }
 
-    /// Appends what `write` writes into `N` bytes of room.
+    /// Appends what `write` writes into `N` bytes of spare capacity.
     #[inline(always)]
     pub(crate) fn put_in_place<const N: usize>(&mut self, write: impl FnOnce(&mut [u8; N]) -> Option<usize>) {
         if self.out.len() - self.end < N {
             self.grow(N);
         }
-        let room = self.out.get_mut(self.end..).and_then(<[u8]>::first_chunk_mut);
-        self.end += room.and_then(write).unwrap_or_default();
+        let spare = self.out.get_mut(self.end..).and_then(<[u8]>::first_chunk_mut);
+        self.end += spare.and_then(write).unwrap_or_default();
     }
 
     #[cold]
@@ -76,28 +76,28 @@ impl<'b> OpenFrame<'b> {
         self.out.resize(self.end + more, 0);
     }
 
-    /// Length of the frame so far, the prefix not counted.
+    /// Returns the length of the frame so far, the prefix not counted.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.end - self.start - LENGTH_PREFIX
     }
 
-    /// How many more bytes fit.
+    /// Returns how many more bytes fit.
     pub(crate) fn remaining(&self) -> usize {
         self.max.saturating_sub(self.len())
     }
 
-    /// What was written so far, the header included, to set a count in it.
+    /// Returns what was written so far, the header included, to set a count in it.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.out[self.start + LENGTH_PREFIX..self.end]
     }
 
-    /// Where the frame starts in the buffer.
+    /// Returns where the frame starts in the buffer.
     pub(crate) fn start(&self) -> usize {
         self.start
     }
 
-    /// Whether the frame has no payload.
+    /// Returns whether the frame has no payload.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.end == self.payload
@@ -119,7 +119,7 @@ impl<'b> OpenFrame<'b> {
 impl Sink for OpenFrame<'_> {
     #[inline(always)]
     fn put_head(&mut self, head: &Head<'_>) {
-        self.put_in_place::<{ Head::MAX }>(|room| head.write(room));
+        self.put_in_place::<{ Head::MAX }>(|spare| head.write(spare));
     }
 
     #[inline]

@@ -17,17 +17,17 @@ impl DecodeError {
         Self { kind, offset }
     }
 
-    /// What is wrong.
+    /// Returns what is wrong.
     pub const fn kind(&self) -> DecodeErrorKind {
         self.kind
     }
 
-    /// Where, in bytes from the frame's type byte (the length prefix does not count).
+    /// Returns where, in bytes from the frame's type byte (the length prefix does not count).
     pub const fn offset(&self) -> usize {
         self.offset
     }
 
-    /// The code that a DISCONNECT for this error carries.
+    /// Returns the code that a DISCONNECT for this error carries.
     pub const fn status(&self) -> Status {
         self.kind.status()
     }
@@ -67,8 +67,9 @@ pub enum DecodeErrorKind {
     ReservedType(u8),
     /// A message has no name. HAProxy never sends that on purpose: see [`DecodeErrorKind::ArgCount`].
     EmptyMessageName,
-    /// What follows the first message is no message, at the offset. HAProxy's count of arguments is one byte and wraps, so a
-    /// message configured with more than 255 arguments looks like this; most often, as its NULLs can look like messages.
+    /// What follows the first message is no message, at the offset. HAProxy's count of arguments is one byte and wraps,
+    /// so a message configured with more than 255 arguments looks like this; most often, as its NULLs can look like
+    /// messages.
     ArgCount,
     /// The frame is of another type than the one to be parsed.
     WrongType(FrameType),
@@ -176,7 +177,8 @@ pub enum ArgErrorKind {
     NotUtf8,
     /// The type asked for has no place for this argument (serde's `deny_unknown_fields`).
     Unknown,
-    /// The type asked for does not take this value; the error's text says why. Only types that serde deserializes do that.
+    /// The type asked for does not take this value; the error's text says why. Only types that serde deserializes do
+    /// that.
     Rejected,
 }
 

@@ -6,7 +6,7 @@ use super::{DecodeError, parse, varint};
 /// not count it either.
 pub const LENGTH_PREFIX: usize = 4;
 
-/// The type of a frame, its first byte. An open newtype: SPOE.txt lets a peer pass over types it does not know.
+/// The type of a frame, its first byte. An open newtype: SPOE.txt lets a peer ignore types it does not know.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FrameType(
     /// The byte as it stands on the wire.
@@ -66,17 +66,17 @@ impl Flags {
     /// `ABORT`: the frame is given up.
     pub const ABORT: Self = Self(2);
 
-    /// Whether FIN is set.
+    /// Returns whether FIN is set.
     pub const fn is_fin(self) -> bool {
         self.0 & Self::FIN.0 != 0
     }
 
-    /// Whether ABORT is set.
+    /// Returns whether ABORT is set.
     pub const fn is_abort(self) -> bool {
         self.0 & Self::ABORT.0 != 0
     }
 
-    /// These flags without the bits that SPOE.txt reserves: what may be sent.
+    /// Returns these flags without the bits that SPOE.txt reserves: what may be sent.
     pub(crate) const fn sendable(self) -> Self {
         Self(self.0 & (Self::FIN.0 | Self::ABORT.0))
     }
@@ -117,7 +117,7 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// A frame of one part.
+    /// Returns the header of a frame of one part.
     pub(crate) const fn whole(frame_type: FrameType, id: NotifyId) -> Self {
         Self { frame_type, flags: Flags::FIN, id }
     }
@@ -134,7 +134,7 @@ impl FrameHeader {
         }
     }
 
-    /// Writes the header at the start of `out` and gives its length; `None` if it does not fit.
+    /// Writes the header at the start of `out` and returns its length; `None` if it does not fit.
     #[inline(always)]
     pub(crate) fn write(self, out: &mut [u8]) -> Option<usize> {
         let (start, rest) = out.split_first_chunk_mut()?;

@@ -21,7 +21,7 @@ pub(crate) struct Fault {
 }
 
 impl ParseError<&[u8]> for Fault {
-    /// The combinators in use fail for want of bytes only.
+    /// Makes the error of a combinator: those in use fail for want of bytes only.
     fn from_error_kind(input: &[u8], _: ErrorKind) -> Self {
         Self { kind: DecodeErrorKind::Truncated, left: input.len() }
     }
@@ -31,7 +31,7 @@ impl ParseError<&[u8]> for Fault {
     }
 }
 
-/// The error `kind` at the start of `input`.
+/// Returns the error `kind` at the start of `input`.
 #[cold]
 pub(crate) fn fail<T>(input: &[u8], kind: DecodeErrorKind) -> Parsed<'_, T> {
     Err(nom::Err::Error(Fault { kind, left: input.len() }))
@@ -65,7 +65,7 @@ fn varint(input: &[u8]) -> Parsed<'_, u64> {
     }
 }
 
-/// A varint and as many bytes: names, and the body of STRING and BINARY.
+/// Reads a varint and as many bytes: names, and the body of STRING and BINARY.
 #[inline(always)]
 pub(crate) fn bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, len) = varint(input)?;
@@ -75,7 +75,7 @@ pub(crate) fn bytes(input: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
-/// What stands before and behind the first `byte`: a line, or a header's name.
+/// Returns what stands before and behind the first `byte`: a line, or a header's name.
 #[inline]
 pub(crate) fn split_at_byte(input: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let found: IResult<_, &[u8], ()> = take_until(&[byte][..])(input);
@@ -90,8 +90,8 @@ pub(crate) fn fixed<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
     }
 }
 
-/// SPOE.txt 3.1: the type in the low nibble, flags in the high one. As in HAProxy only the exact byte 0x11 is true, and
-/// the flags of other types mean nothing.
+/// Reads a value (SPOE.txt 3.1): the type in the low nibble, flags in the high one. As in HAProxy only the exact byte
+/// 0x11 is true, and the flags of other types mean nothing.
 #[inline(always)]
 pub(crate) fn typed_data(input: &[u8]) -> Parsed<'_, TypedData<'_>> {
     let Some((&byte, rest)) = input.split_first() else {
@@ -116,7 +116,7 @@ pub(crate) fn typed_data(input: &[u8]) -> Parsed<'_, TypedData<'_>> {
     }
 }
 
-/// Frame type, flags, stream-id, frame-id (SPOE.txt 3.2.1).
+/// Reads frame type, flags, stream-id, frame-id (SPOE.txt 3.2.1).
 #[inline]
 pub(crate) fn header(input: &[u8]) -> Parsed<'_, FrameHeader> {
     let (input, [frame_type, flags @ ..]) = fixed::<5>(input)?;
@@ -127,7 +127,7 @@ pub(crate) fn header(input: &[u8]) -> Parsed<'_, FrameHeader> {
     Ok((input, FrameHeader { frame_type: FrameType(frame_type), flags: Flags(flags), id }))
 }
 
-/// One item of the KV-LIST of a HELLO or DISCONNECT. A reserved type is one byte and no value, as in HAProxy.
+/// Reads one item of the KV-LIST of a HELLO or DISCONNECT. A reserved type is one byte and no value, as in HAProxy.
 pub(crate) fn item(input: &[u8]) -> Parsed<'_, (&[u8], Option<TypedData<'_>>)> {
     let (rest, name) = bytes(input)?;
     if name.is_empty() {
@@ -139,7 +139,7 @@ pub(crate) fn item(input: &[u8]) -> Parsed<'_, (&[u8], Option<TypedData<'_>>)> {
     }
 }
 
-/// Name and argument count, the start of a message (SPOE.txt 3.2.6).
+/// Reads name and argument count, the start of a message (SPOE.txt 3.2.6).
 #[inline]
 pub(crate) fn message_head(input: &[u8]) -> Parsed<'_, (&[u8], u8)> {
     let (rest, name) = bytes(input)?;
@@ -186,7 +186,7 @@ fn message_end(input: &[u8]) -> Parsed<'_, ()> {
     args_end(rest, args)
 }
 
-/// Steps over `count` arguments.
+/// Skips `count` arguments.
 #[inline]
 pub(crate) fn args_end(mut input: &[u8], count: u8) -> Parsed<'_, ()> {
     for _ in 0..count {
@@ -195,7 +195,7 @@ pub(crate) fn args_end(mut input: &[u8], count: u8) -> Parsed<'_, ()> {
     Ok((input, ()))
 }
 
-/// The length prefix of a frame, if it is there (SPOE.txt 3.2.1: four bytes in network order).
+/// Reads the length prefix of a frame, if it is there (SPOE.txt 3.2.1: four bytes in network order).
 pub(crate) fn length_prefix(input: &[u8]) -> Option<u32> {
     let prefix: IResult<_, &[u8], ()> = take(4usize)(input);
     prefix.ok().and_then(|(_, prefix)| prefix.try_into().ok()).map(u32::from_be_bytes)

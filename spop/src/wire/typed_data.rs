@@ -43,7 +43,7 @@ pub enum TypedData<'a> {
 }
 
 impl TypedData<'_> {
-    /// The type of this value.
+    /// Returns the type of this value.
     pub const fn data_type(&self) -> DataType {
         match self {
             Self::Null => DataType::Null,
@@ -59,7 +59,7 @@ impl TypedData<'_> {
         }
     }
 
-    /// A copy that borrows nothing.
+    /// Returns a copy that borrows nothing.
     pub fn into_owned(self) -> OwnedTypedData {
         match self {
             Self::Null => OwnedTypedData::Null,
@@ -75,8 +75,8 @@ impl TypedData<'_> {
         }
     }
 
-    /// Writes type and fixed part of the value at the start of `out`, to be followed by [`body`](Self::body); gives the
-    /// bytes written, or `None` if they do not fit.
+    /// Writes type and fixed part of the value at the start of `out`, to be followed by [`body`](Self::body); returns
+    /// the bytes written, or `None` if they do not fit.
     #[inline(always)]
     pub(crate) fn write_head(&self, out: &mut [u8]) -> Option<usize> {
         match *self {
@@ -100,7 +100,7 @@ impl TypedData<'_> {
         }
     }
 
-    /// The bytes of a STRING or BINARY.
+    /// Returns the bytes of a STRING or BINARY.
     #[inline]
     pub(crate) fn body(&self) -> &[u8] {
         match self {
@@ -112,7 +112,7 @@ impl TypedData<'_> {
     /// The most that [`write_head`](Self::write_head) writes: an IPv6 address.
     pub(crate) const MAX_HEAD: usize = 1 + 16;
 
-    /// The value of any of the four integer types.
+    /// Returns the value of any of the four integer types.
     const fn integer(&self) -> Option<i128> {
         match *self {
             Self::Int32(value) => Some(value as i128),
@@ -190,12 +190,12 @@ impl<'a> Text<'a> {
         Self(bytes)
     }
 
-    /// The bytes as they came.
+    /// Returns the bytes as they came.
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// The text as UTF-8.
+    /// Returns the text as UTF-8.
     ///
     /// # Errors
     /// If it is not UTF-8.
@@ -317,7 +317,7 @@ impl<'a, T: Into<Self>> From<Option<T>> for TypedData<'a> {
     }
 }
 
-/// A type that the getters of [`Message`](crate::Message) can give.
+/// A type that the getters of [`Message`](crate::Message) can return.
 ///
 /// | type | from |
 /// |---|---|

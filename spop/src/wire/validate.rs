@@ -1,14 +1,15 @@
-//! The check of a NOTIFY's payload, as fast as it can be: the one thing that has to look at every byte that counts before
-//! anything acts on it. It says yes or no; what is wrong, and where, is for the parsers in `parse.rs` to find out.
+//! The check of a NOTIFY's payload, as fast as it can be: the one thing that has to look at every byte that counts
+//! before anything acts on it. It says yes or no; what is wrong, and where, is for the parsers in `parse.rs` to find
+//! out.
 //!
 //! The same as a walk with those parsers, and held against it in a test, at less than half the cost.
 
 use super::varint;
 
-/// How many messages `input` has; `None` if anything is wrong with them.
+/// Returns how many messages `input` has; `None` if anything is wrong with them.
 ///
-/// It steps from length to length without making a value of anything. A step may lead past the end: the next look, or the
-/// end, which must be met exactly, tells.
+/// It steps from length to length without making a value of anything. A step may lead past the end: the next look, or
+/// the end, which must be met exactly, tells.
 #[inline]
 pub(crate) fn messages(input: &[u8]) -> Option<usize> {
     let (mut at, mut count) = (0, 0);
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
     use crate::wire::parse;
 
-    /// The count of messages as a walk with the parsers finds it.
+    /// Returns the count of messages as a walk with the parsers finds it.
     fn walk(mut input: &[u8]) -> Option<usize> {
         let mut count = 0;
         while !input.is_empty() {

@@ -15,7 +15,7 @@ const LONG: u64 = 240;
 /// Smallest value that needs more than two bytes.
 const LONGER: u64 = LONG + (128 << 4);
 
-/// How many bytes [`encode`] writes for `value`: 1 to [`MAX_LEN`].
+/// Returns how many bytes [`encode`] writes for `value`: 1 to [`MAX_LEN`].
 #[inline]
 pub const fn encoded_len(value: u64) -> usize {
     if value < LONG {
@@ -54,7 +54,7 @@ pub fn encode(value: u64, out: &mut [u8; MAX_LEN]) -> &[u8] {
     &out[..=len]
 }
 
-/// Writes `value` at the start of `out` and returns the length; `None` if there is not enough room.
+/// Writes `value` at the start of `out` and returns the length; `None` if there is not enough capacity.
 #[inline(always)]
 pub(crate) fn write(value: u64, out: &mut [u8]) -> Option<usize> {
     if value < LONG {

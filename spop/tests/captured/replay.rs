@@ -247,7 +247,7 @@ fn every_notify_is_answered_once_and_every_hello_and_disconnect_too() {
     for replay in replays() {
         let mut agent = Agent::new();
         agent.receive(&replay.wire, &replay.at);
-        let mut answers = sent(agent.out).into_iter();
+        let mut answers = without_second_hello(sent(agent.out));
         for noticed in &replay.expected {
             let answer = match noticed {
                 Noticed::GivenUp(_) => continue,
@@ -268,6 +268,14 @@ fn every_notify_is_answered_once_and_every_hello_and_disconnect_too() {
         }
         assert!(answers.next().is_none(), "{}: more answers than questions", replay.at);
     }
+}
+
+/// Leaves out the HELLO that asks for one NOTIFY at a time, as the smallest buffer could not hold the shortest answers
+/// to 20.
+fn without_second_hello(frames: Vec<Frame<bytes::Bytes>>) -> impl Iterator<Item = Frame<bytes::Bytes>> {
+    let is_hello = |frame: &Frame<_>| matches!(frame, Frame::AgentHello(_));
+    let frames = frames.into_iter().enumerate();
+    frames.filter_map(move |(at, frame)| (at == 0 || !is_hello(&frame)).then_some(frame))
 }
 
 #[test]

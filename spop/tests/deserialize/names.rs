@@ -65,7 +65,7 @@ struct Strict {
 }
 
 #[test]
-fn unknown_arguments_are_passed_over_unless_denied() {
+fn unknown_arguments_are_ignored_unless_denied() {
     assert_eq!(read_args::<One<u8>>(&[("x", 1.into()), ("y", 2.into()), ("", 3.into())]).unwrap().x, 1);
     assert_error::<Strict>(
         &[("a", 1.into()), ("b", 2.into())],

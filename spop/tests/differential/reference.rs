@@ -1,5 +1,5 @@
-//! A second, slow reading of SPOE.txt 3.1 and 3.2.6 to hold the crate against: whole numbers and lists instead of shifts and
-//! slices. It shares nothing with the crate; the fuzz target `differential` uses this very file.
+//! A second, slow reading of SPOE.txt 3.1 and 3.2.6 to hold the crate against: whole numbers and lists instead of
+//! shifts and slices. It shares nothing with the crate; the fuzz target `differential` uses this very file.
 
 /// A value: the code of its type, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub(crate) enum VarintError {
 
 /// The smallest number that needs `more` bytes after the first, and how many numbers need as many.
 ///
-/// One byte reaches to 239. After that the first byte holds one of 16 digits, and each further one of 128: the numbers of
-/// one length follow those of the length before without a gap.
+/// One byte reaches to 239. After that the first byte holds one of 16 digits, and each further one of 128: the numbers
+/// of one length follow those of the length before without a gap.
 fn range(more: u32) -> (i128, i128) {
     let count = |more: u32| 16 * 128_i128.pow(more);
     (240 + (1..more).map(count).sum::<i128>(), count(more))

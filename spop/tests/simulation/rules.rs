@@ -10,7 +10,7 @@ use super::schedule::{MS, Time};
 pub(crate) enum Rule {
     /// The core.
     Core,
-    /// The core, which gives HAProxy no time to read.
+    /// The core, which leaves HAProxy no time to read.
     NoGrace,
     /// Nothing: all is sent at once.
     None(Vec<u8>),

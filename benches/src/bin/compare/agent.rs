@@ -11,7 +11,7 @@ use serde_json::Value;
 /// How to start an agent.
 #[derive(Clone, Copy)]
 pub(crate) struct Spec {
-    /// Its name among the figures.
+    /// Its name among the results.
     pub(crate) key: &'static str,
     /// Its name for people.
     pub(crate) title: &'static str,

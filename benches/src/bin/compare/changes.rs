@@ -1,16 +1,16 @@
-//! Figures next to those of an earlier run.
+//! Results next to those of an earlier run.
 
 use crate::figures::{Figures, Record};
 use crate::table::{Table, cell, three_digits, times};
 
-/// What has a ratio to a limit, and its name among the figures.
+/// What has a ratio to a limit, and its name among the results.
 const LIMIT: &str = "limit";
 
-/// Every quantity that both have: before, after, and the ratio to the limit of the same run, which a slow moment of the machine
-/// leaves alone.
+/// Every quantity that both have: before, after, and the ratio to the limit of the same run, which a slow moment of the
+/// machine leaves alone.
 pub(crate) fn table(before: &Figures, after: &Figures) -> String {
     let mut table =
-        Table::new(["figure", "before", "after", "after / before", "/ limit before", "/ limit after"]);
+        Table::new(["result", "before", "after", "after / before", "/ limit before", "/ limit after"]);
     for Record { part, case, who, rounds } in after.records() {
         for quantity in rounds.keys() {
             let median = |figures: &Figures| figures.part(part).median(case, who, quantity);

@@ -1,4 +1,4 @@
-//! Writes the figures into the documentation.
+//! Writes the results into the documentation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use crate::figures::Figures;
 use crate::goals;
 use crate::parts::{PARTS, Report};
 
-/// Where the page, its plots and its figures are.
+/// Where the page, its plots and its results are.
 struct Docs {
     page: PathBuf,
     folder: PathBuf,
 }
 
-/// Rewrites the marked sections of `docs/performance.md` whose parts were measured, their plots, and the file of figures.
+/// Rewrites the marked sections of `docs/performance.md` whose parts were measured, their plots, and the file of
+/// results.
 pub(crate) fn rewrite(newer: Figures) -> Result<(), Error> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     Docs { page: docs.join("performance.md"), folder: docs.join("performance") }.rewrite(newer)
@@ -31,7 +32,7 @@ impl Docs {
         }
         let mut text = read(&self.page)?;
         fs::create_dir_all(&self.folder)?;
-        let file = self.folder.join("figures.json");
+        let file = self.folder.join("results.json");
         let mut figures = if file.exists() { Figures::load(&file)? } else { Figures::new() };
         figures.update(newer)?;
         for part in &PARTS {
@@ -107,6 +108,6 @@ mod tests {
         docs.rewrite(with_rounds(5)).unwrap();
         assert!(read(&docs.page).unwrap().contains("| spop-tokio | 123 k |"));
         assert!(docs.folder.join("log-request-64x1.svg").exists());
-        assert!(Figures::load(&docs.folder.join("figures.json")).is_ok());
+        assert!(Figures::load(&docs.folder.join("results.json")).is_ok());
     }
 }

@@ -1,4 +1,5 @@
-//! The figures of all rounds: kept in a file, so that tables can be made of them later, and other figures be compared to them.
+//! The results of all rounds: kept in a file, so that tables can be made of them later, and other results be compared
+//! to them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 
-/// All figures of one machine.
+/// All results of one machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Figures {
     machine: Machine,
     records: Vec<Record>,
 }
 
-/// The figures of one contestant in one case: for each quantity, one value a round.
+/// The results of one contestant in one case: for each quantity, one value a round.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) part: String,
@@ -50,7 +51,7 @@ impl Figures {
         self.records[index].rounds.entry(quantity.to_owned()).or_default().push(six_digits(value));
     }
 
-    /// The figures of one part.
+    /// The results of one part.
     pub(crate) fn part<'a>(&'a self, part: &'a str) -> PartFigures<'a> {
         PartFigures { figures: self, part }
     }
@@ -65,7 +66,7 @@ impl Figures {
         if !self.records.is_empty() && self.machine != newer.machine {
             let parts: Vec<_> = self.records.iter().map(|record| record.part.as_str()).collect();
             let parts = unique(parts).join(", ");
-            return Err(format!("the figures of {parts} are of another machine: measure them, too").into());
+            return Err(format!("the results of {parts} are of another machine: measure them, too").into());
         }
         self.machine = newer.machine;
         self.records.extend(newer.records);
@@ -92,7 +93,7 @@ impl Record {
     }
 }
 
-/// The figures of one part; `None` and nothing where there are none.
+/// The results of one part; `None` and nothing where there are none.
 #[derive(Clone, Copy)]
 pub(crate) struct PartFigures<'a> {
     figures: &'a Figures,
@@ -104,7 +105,7 @@ impl<'a> PartFigures<'a> {
         self.cases().is_empty()
     }
 
-    /// How many rounds all of its figures have at least.
+    /// How many rounds all of its results have at least.
     pub(crate) fn least_rounds(&self) -> usize {
         let records = self.figures.records.iter().filter(|record| record.part == self.part);
         records.flat_map(|record| record.rounds.values()).map(Vec::len).min().unwrap_or_default()
@@ -193,7 +194,7 @@ mod tests {
         let mut old = of(&[("a", "ours", 1.0), ("b", "ours", 2.0)]);
         old.machine = Machine::this();
         let error = old.update(of(&[("a", "ours", 3.0)])).unwrap_err().to_string();
-        assert!(error.contains("figures of b are of another machine"), "{error}");
+        assert!(error.contains("results of b are of another machine"), "{error}");
         let mut old = of(&[("a", "ours", 1.0)]);
         old.machine = Machine::this();
         old.update(of(&[("a", "ours", 3.0)])).unwrap();

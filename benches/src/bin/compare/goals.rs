@@ -9,7 +9,7 @@ use crate::figures::Figures;
 use crate::parts::{agents, codec, growth, haproxy, idle};
 use crate::table::{Table, cell, three_digits};
 
-/// A bound on a figure.
+/// A bound on a result.
 pub(crate) struct Goal {
     what: String,
     bound: Bound,
@@ -115,7 +115,7 @@ fn agent_goals(figures: &Figures, goals: &mut Vec<Goal>) {
     }
 }
 
-/// Goals down; those that were not measured without a figure.
+/// Goals down; those that were not measured without a result.
 pub(crate) fn table(figures: &Figures) -> String {
     let mut table = Table::new(["goal", "bound", "measured", ""]);
     for goal in goals(figures) {

@@ -4,7 +4,7 @@ use std::{fmt, fs};
 
 use serde::{Deserialize, Serialize};
 
-/// What figures depend on, besides the code.
+/// What results depend on, besides the code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
     cpu: String,

@@ -1,8 +1,8 @@
-//! Measures the library next to a hand-written limit and to crates.io's `spop`, and writes `docs/performance.md`.
+//! Measures the library next to a hand-written limit and to the published `spop`, and writes `docs/performance.md`.
 //!
 //! ```sh
 //! cargo run --release -p benches --bin compare             # prints the tables; 10 minutes
-//! cargo run --release -p benches --bin compare -- --docs   # and rewrites docs/performance.md, its plots and figures
+//! cargo run --release -p benches --bin compare -- --docs   # and rewrites docs/performance.md, its plots and results
 //! ```
 
 mod agent;
@@ -25,17 +25,17 @@ use figures::Figures;
 use parts::{Options, PARTS, Part};
 
 const HELP: &str = "\
-Measures spop and spop-tokio next to a limit written by hand and to crates.io's spop 0.13.1.
+Measures spop and spop-tokio next to a limit written by hand and to the published spop 0.13.1.
 
 usage: compare [OPTIONS] [PART...]
 
   --rounds N        how often each contestant takes part; an odd number, default 5
   --seconds S       how long an agent is under load each time; default 1.2
-  --quick           one round, 0.3 s each: to see that all of it works, not for the figures
-  --json FILE       keep all figures of all rounds
+  --quick           one round, 0.3 s each: to see that all of it works, not for the results
+  --json FILE       keep all results of all rounds
   --against FILE    show what has changed since FILE, which --json has written
-  --from FILE       measure nothing, take the figures of FILE, which --json has written
-  --docs            rewrite docs/performance.md, and its plots and figures in docs/performance/; wants 5 rounds
+  --from FILE       measure nothing, take the results of FILE, which --json has written
+  --docs            rewrite docs/performance.md, and its plots and results in docs/performance/; wants 5 rounds
   --no-build        take the programs as they are, instead of having cargo build them first
   --help
 

@@ -1,6 +1,6 @@
-//! Tables in Markdown, and figures as people read them.
+//! Tables in Markdown, and results as people read them.
 
-/// What stands where there is no figure.
+/// What stands where there is no result.
 const NONE: &str = "-";
 
 /// A table that grows by rows.
@@ -36,7 +36,7 @@ impl Table {
     }
 }
 
-/// A figure, if there is one.
+/// A result, if there is one.
 pub(crate) fn cell(value: Option<f64>, format: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), format)
 }

@@ -1,6 +1,6 @@
 //! What a `Router` with extractors costs next to a hand-written `Service` that does the same.
 //!
-//! Not in the library of the benchmarks: more callers there change what the compiler inlines into the other figures.
+//! Not in the library of the benchmarks: more callers there change what the compiler inlines into the other results.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -12,15 +12,16 @@ usage: spop-load --address ADDRESS [OPTIONS]
   --address ADDRESS       the agent: HOST:PORT or unix:PATH
   --connections N         how many connections; default 8
   --depth N               how many NOTIFYs may wait on each; default 16 (HAProxy: 20; 1 if the agent does not pipeline)
-  --profile PROFILE       what to send: ip-reputation, log-request (default), check-request, or a file with one NOTIFY frame
-                          that was captured, with or without its length prefix; its payload is sent with ids of our own
+  --profile PROFILE       what to send: ip-reputation, log-request (default), check-request, or a file with one NOTIFY
+                          frame that was captured, with or without its length prefix; its payload is sent with ids
+                          of our own
 
   --seconds S             how long to measure; default 5
   --requests N            measure until N requests are answered, instead
   --warmup S              how long to run before that, unmeasured; default 1
-  --rate R                open loop: R requests per second on a fixed schedule over all connections. A request that cannot be
-                          sent yet, as the agent is behind, waits, and its latency counts from when it was due. Without it:
-                          closed loop, the next request goes as an answer comes
+  --rate R                open loop: R requests per second on a fixed schedule over all connections. A request that cannot
+                          be sent yet, as the agent is behind, waits, and its latency counts from when it was due.
+                          Without it: closed loop, the next request goes as an answer comes
   --timeout S             how long an agent may be silent while answers are due; default 5
 
   --expect-action NAME    every ACK must set this variable; flags and ids are always checked
@@ -29,8 +30,8 @@ usage: spop-load --address ADDRESS [OPTIONS]
   --quiet                 no progress line on stderr
   --help
 
-Exit code 1: an answer was wrong or missing, or the agent cannot be reached. Latencies include what this program takes to read
-a burst: with one connection and depth 1 it is the agent's own, with more it is what a client in one thread sees.
+Exit code 1: an answer was wrong or missing, or the agent cannot be reached. Latencies include what this program takes to
+read a burst: with one connection and depth 1 it is the agent's own, with more it is what a client in one thread sees.
 In open loop the program spins while the next request is due within a millisecond: leave it a core.
 ";
 

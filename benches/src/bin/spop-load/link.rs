@@ -12,7 +12,7 @@ use spop::{Ack, Action, Flags, NotifyId, UsageError};
 use crate::args::Args;
 use crate::stream::{Blocking, Stream};
 
-/// Room for a burst of answers.
+/// Capacity for a burst of answers.
 pub(crate) const ROOM: usize = 64 * 1024;
 
 /// One connection to the agent: it never blocks once it is connected.
@@ -34,7 +34,7 @@ struct Due {
 }
 
 impl Due {
-    /// Answers may come in any order: leave room for a straggler.
+    /// Answers may come in any order: leave space for a straggler.
     fn new(depth: usize) -> Self {
         Self { slots: vec![(0, None); (depth * 8).next_power_of_two()] }
     }
@@ -137,8 +137,8 @@ impl Link {
         Ok(())
     }
 
-    /// Reads one burst into `room` and gives `each` the time at which each answered request was due; gives whether there may
-    /// be more to read.
+    /// Reads one burst into `room` and calls `each` with the time at which each answered request was due; returns
+    /// whether there may be more to read.
     #[inline]
     pub(crate) fn read(
         &mut self,

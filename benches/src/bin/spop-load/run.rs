@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Sends what was due before `end`, and waits for all answers; gives how many requests could not be sent at all.
+    /// Sends what was due before `end`, and waits for all answers; returns how many requests could not be sent at all.
     fn drain(&mut self, end: Instant) -> Result<u64, Error> {
         let mut events = Events::with_capacity(1024);
         let give_up = end + self.args.timeout;

@@ -7,7 +7,8 @@ use testbed::{Backend, Config, Haproxy, HaproxyProcess, http};
 
 use crate::bed::{Agent, Bed, Outcome, SOON, Setup, all_haproxies, example};
 
-/// The order of rules that iocaine's guide has, which is what matters: see the README. SITE is a server that it gives no name.
+/// The order of rules that iocaine's guide has, which is what matters: see the README. SITE is a server that it does
+/// not name.
 const GUIDE: &str = "\
 defaults
     mode http
@@ -81,7 +82,8 @@ async fn the_guides_server_without_a_name_is_refused() -> Outcome {
     Ok(())
 }
 
-/// ... and runs all `http-request` rules before the first `use_backend`, so that everybody has the header that is forbidden.
+/// ... and runs all `http-request` rules before the first `use_backend`, so that everybody has the header that is
+/// forbidden.
 #[tokio::test]
 async fn the_guides_rules_turn_everybody_away() -> Outcome {
     for haproxy in all_haproxies()? {

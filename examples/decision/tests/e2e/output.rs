@@ -92,7 +92,7 @@ async fn metrics_do_not_grow_with_hosts() -> Outcome {
     Ok(())
 }
 
-/// Figures of both sides are on one page.
+/// Metrics of both sides are on one page.
 #[tokio::test]
 async fn metrics_show_the_spop_side_too() -> Outcome {
     let agent = Agent::start(&[]).await?;

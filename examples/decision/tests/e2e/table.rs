@@ -1,5 +1,5 @@
-//! Requests of all kinds, and what they are served. The rows follow what iocaine 3.5.1 was observed to do; where a correct filter
-//! gives something else, the row says what was seen there.
+//! Requests of all kinds, and what they are served. The rows follow what iocaine 3.5.1 was observed to do; where a
+//! correct filter returns something else, the row says what was seen there.
 
 use testbed::http::Connection;
 

@@ -14,8 +14,8 @@ Usage: spop-check [OPTIONS] ADDRESS
   ADDRESS              the agent: HOST:PORT or unix:PATH
 
       --message NAME   the message to send (default check-client-ip, with ip=127.0.0.1)
-      --arg NAME=VALUE an argument of it, in HAProxy's order; NAME may be left out. VALUE is an address, a number, true, false,
-                       null, or else a string; str:VALUE is a string always
+      --arg NAME=VALUE an argument of it, in HAProxy's order; NAME may be left out. VALUE is an address, a number, true,
+                       false, null, or else a string; str:VALUE is a string always
       --timeout SECS   how long to wait for whatever must come (default 2)
       --filter TEXT    only cases with TEXT in their names
       --strict         what an agent SHOULD do counts like what it MUST do

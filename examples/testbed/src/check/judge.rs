@@ -107,7 +107,7 @@ pub(super) fn disconnect(frame: &[u8]) -> Result<(Status, Vec<Finding>), Finding
     };
     match item("message") {
         Some(Value::Text(text)) if text.len() > 255 => {
-            findings.push(must("HAProxy up to 3.0 passes over one with a message of more than 255 bytes"));
+            findings.push(must("HAProxy up to 3.0 ignores one with a message of more than 255 bytes"));
         }
         Some(Value::Text(_)) => {}
         Some(_) => return Err(must("message is no STRING")),

@@ -1,7 +1,7 @@
 //! Holds an agent against SPOE.txt and against what HAProxy does: the library behind `spop-check`.
 //!
-//! A [`Case`] is a [`Script`], what is sent and what must come back, and the rule it rests on. [`cases`] has all of them; tests
-//! can write scripts of their own.
+//! A [`Case`] is a [`Script`], what is sent and what must come back, and the rule it rests on. [`cases`] has all of
+//! them; tests can write scripts of their own.
 //!
 //! ```no_run
 //! use testbed::check::{self, Case, Outcome, Probe, Target};

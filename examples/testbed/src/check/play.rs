@@ -10,7 +10,7 @@ use super::script::{Probe, Refusal, Script, Step, Want};
 use super::wire::{FIN, Id, frame, items, notify, value};
 use super::{Level, Outcome, Target};
 
-/// How long an agent that does not have to say goodbye is waited for.
+/// How long an agent that does not have to send a DISCONNECT is waited for.
 const BRIEFLY: Duration = Duration::from_millis(500);
 
 /// Plays `script` with everything that belongs to it; a fault of the script's own steps counts as `level` at most.
@@ -167,7 +167,7 @@ impl<'a> Player<'a> {
                 let heard = self.next()?;
                 self.refusal(heard, "AGENT-DISCONNECT", statuses)
             }
-            Want::Goodbye => self.goodbye(),
+            Want::Disconnect => self.disconnect(),
             Want::Close => self.close(),
         }
     }
@@ -274,7 +274,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn goodbye(&mut self) -> Played {
+    fn disconnect(&mut self) -> Played {
         loop {
             match self.next()? {
                 Heard::Disconnect(_) => return self.closed_after_disconnect(),
@@ -297,13 +297,14 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Ends what is open, and looks for what should not have been sent. How the agent takes the goodbye is a case of its own.
+    /// Ends what is open, and looks for what should not have been sent. How the agent takes the DISCONNECT is a case of
+    /// its own.
     fn wind_up(&mut self) -> Played {
         let payload = items(&[("status-code", value::uint32(0)), ("message", value::string("normal"))]);
-        let goodbye = frame(FrameType::HAPROXY_DISCONNECT, FIN, (0, 0), &payload);
+        let disconnect = frame(FrameType::HAPROXY_DISCONNECT, FIN, (0, 0), &payload);
         for index in 0..self.connections.len() {
             let Some(connection) = &mut self.connections[index] else { continue };
-            if connection.link.send(&goodbye).is_err() {
+            if connection.link.send(&disconnect).is_err() {
                 continue;
             }
             self.current = index;

@@ -22,8 +22,8 @@ impl Probe {
 
     /// Adds an argument that a user wrote: `NAME=VALUE`, or without `NAME=` one that has none.
     ///
-    /// The value is an address, a number, `true`, `false` or `null` if it looks like one, and else a string; `str:` in front
-    /// makes it a string in any case.
+    /// The value is an address, a number, `true`, `false` or `null` if it looks like one, and else a string; `str:` in
+    /// front makes it a string in any case.
     #[must_use]
     pub fn arg(mut self, arg: &str) -> Self {
         let (name, text) = arg.split_once('=').unwrap_or(("", arg));
@@ -88,8 +88,8 @@ fn argument(text: &str) -> Vec<u8> {
     }
 }
 
-/// What is sent, and what must come back. The end of every script is the same: whatever connection is still open is ended
-/// with a HAPROXY-DISCONNECT, and nothing may have been sent that was not asked for; then a new one must work.
+/// What is sent, and what must come back. The end of every script is the same: whatever connection is still open is
+/// ended with a HAPROXY-DISCONNECT, and nothing may have been sent that was not asked for; then a new one must work.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub(super) probe: Probe,
@@ -162,7 +162,7 @@ pub(super) enum Want {
     /// An AGENT-DISCONNECT of one of these statuses, and a close.
     Refusal(Vec<Status>),
     /// The answer to a HAPROXY-DISCONNECT.
-    Goodbye,
+    Disconnect,
     /// A close.
     Close,
 }
@@ -277,17 +277,18 @@ impl Script {
         self.step(Step::MayAck((stream_id, frame_id)))
     }
 
-    /// Wants an ACK to the bad frame that was sent, and then one to a good one; a refusal is a fault that others have to bear.
+    /// Wants an ACK to the bad frame that was sent, and then one to a good one; a refusal is a fault that others have
+    /// to bear.
     #[must_use]
     pub fn survives(self, id: Id, statuses: &[Status]) -> Self {
         let pity = (Refusal::Pity, statuses);
         self.acks_or_refusal(&[id], pity).ask(0xbad, 1)
     }
 
-    /// Wants the frame that was sent to be passed over, and a good one to be answered; a refusal is a fault that others have
-    /// to bear.
+    /// Wants the frame that was sent to be ignored, and a good one to be answered; a refusal is a fault that others
+    /// have to bear.
     #[must_use]
-    pub fn passes_over(self, statuses: &[Status]) -> Self {
+    pub fn ignores(self, statuses: &[Status]) -> Self {
         self.notify(0xbad, 1).acks_or_refusal(&[(0xbad, 1)], (Refusal::Pity, statuses))
     }
 
@@ -307,7 +308,7 @@ impl Script {
         self.expect(Want::Refusal(statuses.to_vec()))
     }
 
-    /// Says goodbye with this status.
+    /// Sends a HAPROXY-DISCONNECT with this status.
     #[must_use]
     pub fn disconnect(self, status: u32) -> Self {
         let payload = items(&[
@@ -319,8 +320,8 @@ impl Script {
 
     /// Wants an AGENT-DISCONNECT in answer to ours, and a close.
     #[must_use]
-    pub fn goodbye(self) -> Self {
-        self.expect(Want::Goodbye)
+    pub fn disconnects(self) -> Self {
+        self.expect(Want::Disconnect)
     }
 
     /// Wants a close, with or without a word.

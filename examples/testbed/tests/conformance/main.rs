@@ -224,7 +224,7 @@ fn bytes_behind_the_answer_to_a_health_check_are_found() {
 }
 
 #[test]
-fn a_missing_or_wrong_goodbye_is_found() {
+fn a_missing_or_wrong_disconnect_is_found() {
     let wordless: Fault = |frame| (frame[4] != FrameType::AGENT_DISCONNECT.0).then(|| frame.to_vec());
     assert_fails("disconnect/normal", wordless, "want AGENT-DISCONNECT, got a close");
     assert_fails("hello/max-frame-size-0", wordless, "closed without an AGENT-DISCONNECT");

@@ -33,7 +33,7 @@ pub(crate) fn connected(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends a frame, and gives the type of the one that comes back.
+/// Sends a frame, and returns the type of the one that comes back.
 pub(crate) fn exchange(stream: &mut TcpStream, frame: &[u8]) -> FrameType {
     stream.write_all(frame).unwrap();
     answer(stream)

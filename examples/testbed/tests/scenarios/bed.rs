@@ -96,9 +96,9 @@ impl Bed {
         self.printed.lock().expect("never held in a panic")
     }
 
-    /// Keeps a line of figures, to be printed with the table.
-    pub(crate) fn report(&self, figures: impl ToString) {
-        *self.report.lock().expect("never held in a panic") = Some(figures.to_string());
+    /// Keeps a line of measurements, to be printed with the table.
+    pub(crate) fn report(&self, measurements: impl ToString) {
+        *self.report.lock().expect("never held in a panic") = Some(measurements.to_string());
     }
 
     pub(crate) fn take_report(&self) -> Option<String> {

@@ -8,8 +8,8 @@ use testbed::{AgentProcess, Backend, Config, build_example, http};
 
 use crate::bed::{Bed, Outcome, SOON, expect, expect_no_failed_event};
 
-/// Clients on both sides of the limit, over connections of their own and at the same time: the agent answers each connection of
-/// HAProxy's in a thread.
+/// Clients on both sides of the limit, over connections of their own and at the same time: the agent answers each
+/// connection of HAProxy's in a thread.
 pub(crate) async fn blocking(bed: &Bed) -> Outcome {
     let backend = Backend::start().await?;
     let mut command = Command::new(build_example("blocking")?);

@@ -1,4 +1,4 @@
-//! An agent that stops while requests are at work answers them first.
+//! An agent that stops while requests are in flight answers them first.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use crate::log::above_debug;
 use crate::traffic::{Tally, Traffic};
 
 const CLIENTS: usize = 32;
-/// Milliseconds that an agent takes to answer, so that it always has something at work.
+/// Milliseconds that an agent takes to answer, so that it always has something in flight.
 const DELAY: &str = "5";
 /// How agents are started.
 const USUAL: &[&str] = &["--delay", DELAY];
@@ -99,7 +99,8 @@ async fn upgrade(bed: &Bed, address: &str, config: Config) -> Outcome {
     Ok(())
 }
 
-/// What it costs to stop a single agent before the next one starts: HAProxy takes it out of use, and then has nobody to ask.
+/// What it costs to stop a single agent before the next one starts: HAProxy takes it out of use, and then has nobody to
+/// ask.
 pub(crate) async fn restart_alone(bed: &Bed) -> Outcome {
     let (tally, stopped) = restart_one(bed, USUAL).await?;
     expect_losses_within(&tally, &[stopped]);
@@ -231,7 +232,7 @@ pub(crate) async fn reload_under_load(bed: &Bed) -> Outcome {
     Ok(())
 }
 
-/// Only what the agent was at work on is lost, and what HAProxy sends until it looks at the connections again.
+/// Only what was in flight on the agent is lost, and what HAProxy sends until it looks at the connections again.
 pub(crate) async fn killed_agent(bed: &Bed) -> Outcome {
     let mut pair = Pair::start(bed, spoe(), USUAL, "").await?;
     let index = pair.busier();
@@ -377,8 +378,8 @@ impl Window {
     }
 }
 
-/// Checks that nobody has noticed anything of agents that stopped. Up to 3.0 HAProxy sends the next requests on a connection
-/// while the agent ends it, whatever the health checks say, and fails them at once.
+/// Checks that nobody has noticed anything of agents that stopped. Up to 3.0 HAProxy sends the next requests on a
+/// connection while the agent ends it, whatever the health checks say, and fails them at once.
 #[track_caller]
 fn expect_lossless(bed: &Bed, tally: &Tally, stops: &[Window]) {
     if bed.version().speaks_mode_spop() {
@@ -388,7 +389,8 @@ fn expect_lossless(bed: &Bed, tally: &Tally, stops: &[Window]) {
     assert!(tally.spoe_errors.iter().all(|failed| failed.why == "256"), "{tally:?}");
 }
 
-/// Checks that no client was left without an answer, and that requests without the agent's were under way at these times.
+/// Checks that no client was left without an answer, and that requests without the agent's were under way at these
+/// times.
 #[track_caller]
 fn expect_losses_within(tally: &Tally, windows: &[Window]) {
     assert!(tally.http_errors.is_empty(), "{tally:?}");

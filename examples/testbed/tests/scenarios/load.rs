@@ -18,13 +18,13 @@ const REQUESTS: usize = 20;
 /// Answers overlap and overtake each other, and each reaches its own request.
 pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
     let recorder = Recorder::default();
-    let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (in_flight, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (recording, most_seen) = (recorder.clone(), most.clone());
     let service = service_fn(move |request: Request| {
         recording.add(&request);
-        let (at_work, most) = (at_work.clone(), most.clone());
+        let (in_flight, most) = (in_flight.clone(), most.clone());
         async move {
-            most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            most.fetch_max(in_flight.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             let message = request.message("ask").ok_or("no message")?;
             let (path, token): (&str, &str) = (message.get("path")?, message.get("token")?);
             // What takes how long has nothing to do with the order in which it came; some are ready at once.
@@ -35,7 +35,7 @@ pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
             let mut actions = Actions::new();
             actions.set_var(Scope::Transaction, "path", path)?;
             actions.set_var(Scope::Request, "token", token)?;
-            at_work.fetch_sub(1, Ordering::SeqCst);
+            in_flight.fetch_sub(1, Ordering::SeqCst);
             Ok::<_, BoxError>(actions)
         }
     });
@@ -76,27 +76,27 @@ pub(crate) async fn parallel_clients(bed: &Bed) -> Outcome {
     setup.finish(bed).await
 }
 
-/// Answers that together fill HAProxy's buffer many times over. HAProxy from 3.1 loses a connection for good on which it
-/// finds a whole buffer to read, so they must not leave at once (wire pitfall P1).
+/// Answers that together fill HAProxy's buffer many times over. HAProxy from 3.1 loses a connection for good on which
+/// it finds a whole buffer to read, so they must not leave at once (wire pitfall P1).
 pub(crate) async fn long_answers(bed: &Bed) -> Outcome {
     // As many as HAProxy has waiting on one connection.
     const CLIENTS: usize = 20;
-    let mut figures = Vec::new();
+    let mut measurements = Vec::new();
     for length in [2_000, 10_000] {
-        figures.push(Long { clients: CLIENTS, requests: 200, length, pipelining: true }.run(bed).await?);
+        measurements.push(Long { clients: CLIENTS, requests: 200, length, pipelining: true }.run(bed).await?);
     }
-    bed.report(figures.join("; "));
+    bed.report(measurements.join("; "));
     Ok(())
 }
 
-/// The same of fewer clients, whose requests prove less of what HAProxy has read; and without `pipelining`, where nothing has
-/// to be proved.
+/// The same of fewer clients, whose requests prove less of what HAProxy has read; and without `pipelining`, where
+/// nothing has to be proved.
 pub(crate) async fn long_answers_to_few(bed: &Bed) -> Outcome {
-    let mut figures = Vec::new();
+    let mut measurements = Vec::new();
     for pipelining in [true, false] {
-        figures.push(Long { clients: 5, requests: 20, length: 10_000, pipelining }.run(bed).await?);
+        measurements.push(Long { clients: 5, requests: 20, length: 10_000, pipelining }.run(bed).await?);
     }
-    bed.report(figures.join("; "));
+    bed.report(measurements.join("; "));
     Ok(())
 }
 
@@ -110,7 +110,7 @@ struct Long {
 }
 
 impl Long {
-    /// Gives a line of figures.
+    /// Returns a line of measurements.
     async fn run(&self, bed: &Bed) -> Outcome<String> {
         let &Self { clients, requests, length, pipelining } = self;
         let connections = Arc::new(Mutex::new(HashSet::new()));

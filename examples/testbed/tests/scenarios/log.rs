@@ -46,7 +46,8 @@ impl io::Write for Log {
     }
 }
 
-/// The lines of requests that failed, of whatever level: a kind of failure is warned of once a second. Nothing else is above debug.
+/// The lines of requests that failed, of whatever level: a kind of failure is warned of once a second. Nothing else is
+/// above debug.
 #[track_caller]
 pub(crate) fn failed_requests(lines: &[String]) -> Vec<&str> {
     let is_failed = |line: &&str| line.contains("request failed");
@@ -55,8 +56,8 @@ pub(crate) fn failed_requests(lines: &[String]) -> Vec<&str> {
     lines.iter().map(String::as_str).filter(is_failed).collect()
 }
 
-/// The lines that are not of level debug: also those that are of no level, such as those of a panic. That an agent was asked to
-/// stop is left out.
+/// The lines that are not of level debug: also those that are of no level, such as those of a panic. That an agent was
+/// asked to stop is left out.
 pub(crate) fn above_debug(lines: &[String]) -> Vec<&str> {
     let is_everyday = |line: &&str| {
         // A process puts the time before the level.

@@ -1,8 +1,8 @@
 //! Agents of this workspace behind every HAProxy there is: what only the real thing can show.
 //!
-//! Each is called `file::scenario::version`: `cargo test -p testbed --test scenarios -- faults::` runs those of one file,
-//! `-- group` one scenario on all versions, `-- ::3.2` all on one. A table of all that ran comes at the end. Without a HAProxy
-//! it fails, and says what to install.
+//! Each is called `file::scenario::version`: `cargo test -p testbed --test scenarios -- faults::` runs those of one
+//! file, `-- group` one scenario on all versions, `-- ::3.2` all on one. A table of all that ran comes at the end.
+//! Without a HAProxy it fails, and says what to install.
 
 #![allow(clippy::too_many_lines, reason = "a scenario reads from top to bottom")]
 
@@ -27,7 +27,7 @@ mod values;
 use std::future::Future;
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -43,6 +43,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Most of a scenario is waiting for health checks and for processes to start, so even few cores can run several.
 const THREADS: std::ops::RangeInclusive<usize> = 3..=4;
+
+/// Scenarios run beside each other, but for those that measure times.
+static TURNS: RwLock<()> = RwLock::new(());
 
 struct Scenario {
     module: &'static str,
@@ -211,8 +214,8 @@ fn run(arguments: &Arguments, programs: Vec<Haproxy>) -> Conclusion {
                 let bed = Bed::new(program.clone());
                 let outcome = scenario.run_on(&bed);
                 table.set(scenario.name, program.version, outcome.is_ok());
-                if let Some(figures) = bed.take_report() {
-                    table.report(scenario.name, program.version, figures);
+                if let Some(measurements) = bed.take_report() {
+                    table.report(scenario.name, program.version, measurements);
                 }
                 outcome
             });
@@ -231,9 +234,13 @@ impl Scenario {
         self.only.iter().all(|only| (only.applies)(version))
     }
 
-    /// Runs it in a thread of its own, with a runtime that has no other: so what is logged there is its own, and a panic
-    /// says which scenario it is of.
+    /// Runs it in a thread of its own, with a runtime that has no other: so what is logged there is its own, and a
+    /// panic says which scenario it is of.
     fn run_on(&self, bed: &Bed) -> Result<(), Failed> {
+        // What measures times has the machine to itself.
+        let alone = self.module == "neighbours";
+        let _alone = alone.then(|| TURNS.write().unwrap_or_else(PoisonError::into_inner));
+        let _beside = (!alone).then(|| TURNS.read().unwrap_or_else(PoisonError::into_inner));
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             // Those that measure wait for their turn.

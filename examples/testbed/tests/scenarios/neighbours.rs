@@ -158,7 +158,7 @@ async fn compare_with(
     bed: &Bed,
     setting: &Setting,
     sizes: &[usize],
-    run: impl AsyncFn(usize) -> Outcome<judge::Figures>,
+    run: impl AsyncFn(usize) -> Outcome<judge::Measurements>,
 ) -> Outcome {
     let fits = |&&size: &&usize| size + 500 < setting.bufsize;
     let mut sizes = sizes.to_vec();
@@ -169,11 +169,11 @@ async fn compare_with(
     }
     let mut judge = Judge::new(bed.version(), setting.name);
     for size in [100].into_iter().chain(sizes) {
-        let mut figures = run(size).await?;
-        if judge.doubts(&figures) {
-            figures = run(size).await?;
+        let mut measurements = run(size).await?;
+        if judge.doubts(&measurements) {
+            measurements = run(size).await?;
         }
-        judge.add(size, &figures);
+        judge.add(size, &measurements);
         // Also what comes before a run that hangs.
         bed.report(judge.rows());
     }

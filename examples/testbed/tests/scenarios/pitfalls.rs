@@ -1,5 +1,5 @@
-//! HAProxy's bugs that an agent can step on: see docs/haproxy-versions.md. Those of versions that nobody can get any more are
-//! tested without HAProxy, in `spop` and `spop-tokio`.
+//! HAProxy's bugs that an agent can step on: see docs/haproxy-versions.md. Those of versions that nobody can get any
+//! more are tested without HAProxy, in `spop` and `spop-tokio`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,8 +101,8 @@ pub(crate) async fn odd_status_in_check(bed: &Bed) -> Outcome {
     Ok(())
 }
 
-/// HAProxy from 3.1 fails what is longer than the agent takes, up to 3.0 it sends that in fragments: the connection goes on
-/// (P14 is about a version that sends it as it is).
+/// HAProxy from 3.1 fails what is longer than the agent takes, up to 3.0 it sends that in fragments: the connection
+/// goes on (P14 is about a version that sends it as it is).
 pub(crate) async fn agent_lowers_frame_size(bed: &Bed) -> Outcome {
     let recorder = Recorder::default();
     let recording = recorder.clone();
@@ -139,8 +139,8 @@ pub(crate) async fn agent_lowers_frame_size(bed: &Bed) -> Outcome {
     Ok(())
 }
 
-/// HAProxy from 3.1 takes a second AGENT-HELLO to heart, which is how a drain switches `pipelining` off; up to 3.0 it passes
-/// over it.
+/// HAProxy from 3.1 takes a second AGENT-HELLO to heart, which is how a drain switches `pipelining` off; up to 3.0 it
+/// ignores it.
 pub(crate) async fn second_agent_hello(bed: &Bed) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -197,7 +197,7 @@ async fn ask_in_parallel(to: SocketAddr, clients: usize) -> Outcome {
 /// An agent that answers when nothing more comes.
 #[derive(Default)]
 struct Pipelined {
-    /// How many requests were at work on one connection at a time.
+    /// How many requests were in flight on one connection at a time.
     most: AtomicUsize,
     /// The same, for the connection with two HELLOs.
     most_after: AtomicUsize,

@@ -13,7 +13,7 @@ const NAMED: &str = "args ip=src";
 const SHOW_SCORE: &str = "http-after-response set-header x-score %[var(sess.iprep.ip_score)] \
                           if { var(sess.iprep.ip_score) -m found }";
 const REJECT_LOW_SCORES: &str = "tcp-request content reject if { var(sess.iprep.ip_score) -m int lt 20 }";
-/// The seed gives scores on both sides of the limit to these clients.
+/// The seed makes scores on both sides of the limit to these clients.
 const SEED: [&str; 2] = ["--seed", "1"];
 const CLIENTS: std::ops::RangeInclusive<u8> = 1..=20;
 
@@ -50,8 +50,8 @@ pub(crate) async fn ip_reputation_seed(bed: &Bed) -> Outcome {
         assert_eq!(first, second, "the same client has the same score");
         runs.push(first.to_vec());
     }
-    assert_eq!(runs[0], runs[1], "the same seed gives the same scores");
-    assert_ne!(runs[0], runs[2], "another seed gives others");
+    assert_eq!(runs[0], runs[1], "the same seed makes the same scores");
+    assert_ne!(runs[0], runs[2], "another seed makes others");
     Ok(())
 }
 

@@ -13,17 +13,17 @@ pub(crate) struct Table {
     scenarios: &'static [Scenario],
     versions: Vec<Version>,
     results: Mutex<BTreeMap<(&'static str, Version), bool>>,
-    figures: Mutex<BTreeMap<(&'static str, Version), String>>,
+    measurements: Mutex<BTreeMap<(&'static str, Version), String>>,
 }
 
 impl Table {
     pub(crate) fn new(scenarios: &'static [Scenario], versions: Vec<Version>) -> Self {
-        Self { scenarios, versions, results: Mutex::default(), figures: Mutex::default() }
+        Self { scenarios, versions, results: Mutex::default(), measurements: Mutex::default() }
     }
 
-    /// Adds a line of figures, to be printed below.
-    pub(crate) fn report(&self, scenario: &'static str, version: Version, figures: String) {
-        self.figures.lock().expect("never held in a panic").insert((scenario, version), figures);
+    /// Adds a line of measurements, to be printed below.
+    pub(crate) fn report(&self, scenario: &'static str, version: Version, measurements: String) {
+        self.measurements.lock().expect("never held in a panic").insert((scenario, version), measurements);
     }
 
     pub(crate) fn set(&self, scenario: &'static str, version: Version, passed: bool) {
@@ -62,8 +62,8 @@ impl fmt::Display for Table {
             writeln!(f, "{}", row.trim_end())?;
         }
         notes.iter().zip(1..).try_for_each(|(note, number)| writeln!(f, "[{number}] {note}"))?;
-        let figures = self.figures.lock().expect("never held in a panic");
-        let mut lines = figures.iter();
+        let measurements = self.measurements.lock().expect("never held in a panic");
+        let mut lines = measurements.iter();
         lines.try_for_each(|((scenario, version), line)| writeln!(f, "{scenario}::{version}: {line}"))
     }
 }

@@ -65,7 +65,8 @@ where
         }
     }
 
-    /// Answers for a service that returned an error; what messages that did not fail have come to is before the fallback actions.
+    /// Answers for a service that returned an error; what messages that did not fail have come to is before the
+    /// fallback actions.
     #[cold]
     fn fail_with(&mut self, ticket: Ticket, error: E) {
         // The error is the user's, and may panic wherever it has code.
@@ -95,7 +96,8 @@ where
         self.ack_fallback(ticket, &fallback);
     }
 
-    /// Logs a failure, the first of its request or another one, and returns what HAProxy is to be told of it, if that is wanted.
+    /// Logs a failure, the first of its request or another one, and returns what HAProxy is to be told of it, if that
+    /// is wanted.
     ///
     /// What an error of the user's says, and its end, may panic: that costs nobody anything.
     fn tell(&self, failure: Failure, first: bool, wanted: bool) -> Option<Actions> {
@@ -105,7 +107,9 @@ where
             if first {
                 self.observer.failed(&failure);
             } else {
-                limited_warning!(limits.also_failed, %id, error = %Line(&failure), "another message of the request failed");
+                limited_warning!(
+                    limits.also_failed, %id, error = %Line(&failure), "another message of the request failed"
+                );
             }
         }));
         let actions = wanted.then(|| {

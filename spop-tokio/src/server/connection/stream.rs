@@ -16,8 +16,8 @@ use super::{Driver, IDLE_READ, MAX_READ, MIN_READ};
 use crate::{BoxError, Request};
 
 thread_local! {
-    /// What the last burst of this thread was read into. A connection needs it no longer than it takes to handle the burst, so
-    /// 10,000 of them do not hold one each.
+    /// What the last burst of this thread was read into. A connection needs it no longer than it takes to handle the
+    /// burst, so 10,000 of them do not hold one each.
     static SPARE: Cell<BytesMut> = Cell::default();
 }
 
@@ -67,8 +67,8 @@ where
 
     /// Reads one burst; 0 at the end of the stream.
     ///
-    /// A burst that is longer than the last ones were takes several reads, so that its answers still leave together: HAProxy
-    /// would send its next requests as these come, and the bursts would stay apart.
+    /// A burst that is longer than the last ones were takes several reads, so that its answers still leave together:
+    /// HAProxy would send its next requests as these come, and the bursts would stay apart.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut before = 0;
         loop {
@@ -120,7 +120,7 @@ where
         }
     }
 
-    /// Gives back what bursts needed, once the connection is quiet: HAProxy keeps many such.
+    /// Frees what bursts needed, once the connection is quiet: HAProxy keeps many such.
     pub(super) fn shrink(&mut self) {
         self.read_size = IDLE_READ;
         if self.input.is_empty() {

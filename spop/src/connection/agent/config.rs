@@ -23,7 +23,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults stated at each setter.
+    /// Creates a configuration with the defaults stated at each setter.
     pub const fn new() -> Self {
         Self {
             max_frame_size: 16_380,
@@ -36,13 +36,13 @@ impl Config {
             write_timeout: Duration::from_secs(10),
             max_connection_age: None,
             drain_timeout: Duration::from_secs(10),
-            read_grace: Duration::from_millis(5),
+            read_grace: Duration::from_millis(10),
             longest_ack: 0,
         }
     }
 
-    /// The longest frame to take or send, in bytes, the length prefix not counted; default 16380, which is HAProxy's
-    /// `tune.bufsize` - 4. The smaller one of both sides holds for what is sent.
+    /// Sets the longest frame to take or send, in bytes, the length prefix not counted; default 16380, which is
+    /// HAProxy's `tune.bufsize` - 4. The smaller one of both sides holds for what is sent.
     ///
     /// Raise it together with HAProxy's `tune.bufsize` (or the `max-frame-size` of its `spoe-agent`). It bounds the
     /// memory that a peer can claim with a length prefix. Below 256, the protocol's minimum, it counts as 256.
@@ -52,57 +52,59 @@ impl Config {
         self
     }
 
-    /// Whether to take several NOTIFYs at a time on one connection; default true. HAProxy's `option pipelining` must
-    /// be on too, as it is by default.
+    /// Sets whether to take several NOTIFYs at a time on one connection; default true. HAProxy's `option pipelining`
+    /// must be on too, as it is by default.
     ///
-    /// Without it HAProxy opens a connection for every NOTIFY that finds no idle one. A connection switches it off by itself, for
-    /// HAProxy from 3.1, at the first ACK of which HAProxy could not hold 20 in its buffer, of more than 819 bytes by default:
-    /// see [`longest_ack`](Self::longest_ack).
+    /// Without it HAProxy opens a connection for every NOTIFY that finds no idle one. A connection switches it off by
+    /// itself, for HAProxy from 3.1, at the first ACK of which HAProxy could not hold 20 in its buffer, of more than
+    /// 819 bytes by default: see [`longest_ack`](Self::longest_ack).
     #[must_use]
     pub const fn pipelining(mut self, enabled: bool) -> Self {
         self.capabilities = if enabled { Capabilities::PIPELINING } else { Capabilities::NONE };
         self
     }
 
-    /// How many NOTIFYs may wait for their ACK on one connection; default 64, at least 1. HAProxy itself stops at 20
-    /// (`max-waiting-frames`, up to 3.0).
+    /// Sets how many NOTIFYs may wait for their ACK on one connection; default 64, at least 1. HAProxy itself stops at
+    /// 20 (`max-waiting-frames`, up to 3.0).
     ///
-    /// At the cap [`Connection::handle_input`](super::Connection::handle_input) leaves the input alone. Each NOTIFY in flight holds its frame in memory.
+    /// At the cap [`Connection::handle_input`](super::Connection::handle_input) leaves the input alone. Each NOTIFY in
+    /// flight holds its frame in memory.
     #[must_use]
     pub const fn max_in_flight(mut self, notifies: usize) -> Self {
         self.max_in_flight = if notifies == 0 { 1 } else { notifies };
         self
     }
 
-    /// How much of a NOTIFY that comes in fragments is kept: default 256 KiB and 4096 frames per connection. A longer one
-    /// is an [`Event::Malformed`](super::Event::Malformed). Zero bytes: no fragment is taken, and `fragmentation` is not announced.
+    /// Sets how much of a NOTIFY that comes in fragments is kept: default 256 KiB and 4096 frames per connection. A
+    /// longer one is an [`Event::Malformed`](super::Event::Malformed). Zero bytes: no fragment is taken, and
+    /// `fragmentation` is not announced.
     ///
-    /// Only HAProxy up to 3.0 fragments (`option send-frag-payload`, on by default there). Without this, a payload longer
-    /// than its `max-frame-size` makes it drop and reopen connections without end until `timeout processing`.
+    /// Only HAProxy up to 3.0 fragments (`option send-frag-payload`, on by default there). Without this, a payload
+    /// longer than its `max-frame-size` makes it drop and reopen connections without end until `timeout processing`.
     #[must_use]
     pub const fn fragments(mut self, bytes: usize, frames: u32) -> Self {
         self.fragments = Limits { bytes, frames };
         self
     }
 
-    /// The `option var-prefix` of the `spoe-agent` section (by default the agent's name), so that names too long for
-    /// HAProxy are refused exactly; default unknown.
+    /// Sets the `option var-prefix` of the `spoe-agent` section (by default the agent's name), so that names too long
+    /// for HAProxy are refused exactly; default unknown.
     #[must_use]
     pub const fn var_prefix(mut self, prefix: &str) -> Self {
         self.names = NameRule::new(prefix);
         self
     }
 
-    /// How long the peer may take from connecting to its whole HELLO; default 5 s, then the connection ends with a DISCONNECT of
-    /// status 2. HAProxy sends its HELLO at once.
+    /// Sets how long the peer may take from connecting to its whole HELLO; default 5 s, then the connection ends with a
+    /// DISCONNECT of status 2. HAProxy sends its HELLO at once.
     #[must_use]
     pub const fn hello_timeout(mut self, timeout: Duration) -> Self {
         self.hello_timeout = timeout;
         self
     }
 
-    /// How long a connection may be without a NOTIFY in flight; default `None`, for ever. It counts from the last frame that came
-    /// or the last bytes that were sent, whichever is later.
+    /// Sets how long a connection may be without a NOTIFY in flight; default `None`, for ever. It counts from the last
+    /// frame that came or the last bytes that were sent, whichever is later.
     ///
     /// Leave it to HAProxy to close idle connections (`timeout idle` up to 3.0, `pool-purge-delay` later): one that the
     /// agent closes may be carrying a NOTIFY already, which fails. If set, more than two minutes.
@@ -112,46 +114,47 @@ impl Config {
         self
     }
 
-    /// How long the peer may leave bytes unread once its socket is full; default 10 s, then the connection is closed.
+    /// Sets how long the peer may leave bytes unread once its socket is full; default 10 s, then the connection is
+    /// closed.
     #[must_use]
     pub const fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// How long a connection may live before it is drained, within [`drain_timeout`](Self::drain_timeout); default `None`, for
-    /// ever.
+    /// Sets how long a connection may live before it is drained, within [`drain_timeout`](Self::drain_timeout); default
+    /// `None`, for ever.
     #[must_use]
     pub const fn max_connection_age(mut self, age: Option<Duration>) -> Self {
         self.max_connection_age = age;
         self
     }
 
-    /// How long the drain at the end of [`max_connection_age`](Self::max_connection_age) may take; default 10 s.
+    /// Sets how long the drain at the end of [`max_connection_age`](Self::max_connection_age) may take; default 10 s.
     #[must_use]
     pub const fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// How long HAProxy may take, once it is seen running, until it has read a connection; default 5 ms. It matters for
-    /// answers whose sum could fill HAProxy's buffer (`tune.bufsize`): those wait that long after the NOTIFY, or a
-    /// hundred times as long, half a second, if nothing shows that HAProxy is running, on this connection or
-    /// [on others](super::Connection::ran_after).
+    /// Sets how long HAProxy may take, once it is seen running, until it has read a connection; default 10 ms. It
+    /// matters for answers whose sum could fill HAProxy's buffer (`tune.bufsize`): those wait that long after the
+    /// NOTIFY, or fifty times as long, half a second, if nothing shows that HAProxy is running, on this connection
+    /// or [on others](super::Connection::ran_after).
     ///
-    /// Longer costs long answers time: one of more than half a buffer leaves this time after its NOTIFY at the earliest,
-    /// if the one before on the connection was long, too. Too short loses a connection of HAProxy from 3.1 where it is
-    /// held up in the middle of its work, just after it gave up a request whose answer was under way; and half of it
-    /// must be more than bytes take from one to the other and back. HAProxy up to 3.0 needs none of this.
+    /// Longer costs long answers time: one of more than half a buffer leaves this time after its NOTIFY at the
+    /// earliest, if the one before on the connection was long, too. Too short loses a connection of HAProxy from 3.1
+    /// where it is held up in the middle of its work, just after it gave up a request whose answer was under way; and
+    /// half of it must be more than bytes take from one to the other and back. HAProxy up to 3.0 needs none of this.
     #[must_use]
     pub const fn read_grace(mut self, grace: Duration) -> Self {
         self.read_grace = grace;
         self
     }
 
-    /// The longest ACK to expect, in bytes, the length prefix included; default 0, to find out. If the buffer of a HAProxy from 3.1
-    /// (`tune.bufsize`) could not hold one to each of the 20 NOTIFYs that it lets wait on a connection, the connection does
-    /// without [`pipelining`](Self::pipelining) from its HELLO on.
+    /// Sets the longest ACK to expect, in bytes, the length prefix included; default 0, to find out. If the buffer of a
+    /// HAProxy from 3.1 (`tune.bufsize`) could not hold one to each of the 20 NOTIFYs that it lets wait on a
+    /// connection, the connection does without [`pipelining`](Self::pipelining) from its HELLO on.
     #[must_use]
     pub const fn longest_ack(mut self, bytes: usize) -> Self {
         self.longest_ack = bytes;

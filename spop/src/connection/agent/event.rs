@@ -19,23 +19,24 @@ pub enum Event {
     },
     /// HAProxy asks. Its ticket is for [`Connection::ack`](super::Connection::ack).
     Notify(Notify<Bytes>, Ticket),
-    /// HAProxy asks, in a frame whose ids can be read and whose messages cannot, or in fragments that pass the limits of
-    /// [`Config::fragments`](super::Config::fragments). It needs an ACK all the same.
+    /// HAProxy asks, in a frame whose ids can be read and whose messages cannot, or in fragments that pass the limits
+    /// of [`Config::fragments`](super::Config::fragments). It needs an ACK all the same.
     Malformed(DecodeError, Ticket),
-    /// HAProxy wants no answer to this NOTIFY any more: drop the work on it, and its ticket. Its id may come again at once.
+    /// HAProxy wants no answer to this NOTIFY any more: drop the work on it, and its ticket. Its id may come again at
+    /// once.
     GivenUp(NotifyId),
     /// HAProxy ends the connection.
     Disconnected(Disconnect),
-    /// HAProxy broke the protocol. The DISCONNECT with the error's status is queued: go on sending, until the connection has
-    /// ended.
+    /// HAProxy broke the protocol. The DISCONNECT with the error's status is queued: go on sending, until the
+    /// connection has ended.
     Failed(ProtocolError),
 }
 
-/// The right and the duty to answer one NOTIFY, with [`Connection::ack`](super::Connection::ack) of the connection that it came
-/// on.
+/// The right and the duty to answer one NOTIFY, with [`Connection::ack`](super::Connection::ack) of the connection that
+/// it came on.
 ///
-/// There is one for each NOTIFY, it is used up by the ACK, and only an [`Event::GivenUp`] ends the duty: **a NOTIFY without an
-/// ACK makes HAProxy wait for its `timeout processing`.**
+/// There is one for each NOTIFY, it is used up by the ACK, and only an [`Event::GivenUp`] ends the duty: **a NOTIFY
+/// without an ACK makes HAProxy wait for its `timeout processing`.**
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "HAProxy waits for the ACK"]
 pub struct Ticket {

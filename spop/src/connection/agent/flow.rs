@@ -16,7 +16,7 @@
 //!   connection; it must have been sent after the bytes had arrived, so the mark must be half a grace old when our
 //!   socket was last empty before it. With one request at a time it need not: it came because the last answer was
 //!   read, or in the moment in which HAProxy gave that request up and the answer was under way.
-//! - Nothing has come for a hundred graces: there is nothing that it could send.
+//! - Nothing has come for fifty graces: there is nothing that it could send.
 //!
 //! What is unsound about the second is known: HAProxy stopped, by a signal or an overloaded machine, between a NOTIFY
 //! and the next time it reads the connection, while an answer to a request that it gave up is under way.
@@ -78,10 +78,10 @@ impl FlowControl {
     /// too early, and what it starts in the next one before it comes to read.
     const WAVES: u32 = 3;
     /// How many times the grace HAProxy gets if it shows nothing at all.
-    const SILENCE: u32 = 100;
+    const SILENCE: u32 = 50;
 
-    /// For a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which costs a pause where it
-    /// need not be. It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
+    /// Creates the flow control for a HAProxy that offered `max_frame_size`: its `tune.bufsize` - 4, or less, which
+    /// costs a pause where it need not be. It reads an AGENT-HELLO of `hello` bytes before it sends a NOTIFY.
     pub(super) fn new(max_frame_size: u32, hello: usize, pipelining: bool, grace: Duration) -> Self {
         Self {
             limit: Self::limit(max_frame_size),
@@ -100,74 +100,83 @@ impl FlowControl {
         }
     }
 
-    /// Whether a NOTIFY proves that HAProxy has given up the one before, if that is unanswered.
+    /// Returns whether a NOTIFY proves that HAProxy has given up the one before, if that is unanswered.
     #[inline]
     pub(super) fn is_one_at_a_time(&self) -> bool {
         self.window == 1
     }
 
-    /// Whether HAProxy lets more than one request wait, and was not asked to stop that.
+    /// Returns whether HAProxy lets more than one request wait, and was not asked to stop that.
     #[inline]
     pub(super) fn is_wide(&self) -> bool {
         self.window > 1 && self.narrowed_at.is_none()
     }
 
-    /// Whether the AGENT-HELLO, which is the first frame, was sent at least in part.
+    /// Returns whether the AGENT-HELLO, which is the first frame, was sent at least in part.
     #[inline]
     pub(super) fn has_sent_hello(&self) -> bool {
         self.sent > 0
     }
 
-    /// HAProxy is asked to let one request wait, in the last of `queued` bytes.
+    /// Notes that HAProxy is asked to let one request wait, in the last of `queued` bytes.
     pub(super) fn narrow(&mut self, queued: usize) {
         self.narrowed_at = Some(self.sent + queued as u64);
     }
 
-    /// The most that a HAProxy that offered `max_frame_size` may have unread: one byte less than its buffer.
+    /// Returns the most that a HAProxy that offered `max_frame_size` may have unread: one byte less than its buffer.
     fn limit(max_frame_size: u32) -> u64 {
         u64::from(max_frame_size) + LENGTH_PREFIX as u64 - 1
     }
 
-    /// Whether a HAProxy that offered `max_frame_size` must not have a window of ACKs of `size` bytes unread.
+    /// Returns whether a HAProxy that offered `max_frame_size` must not have a window of ACKs of `size` bytes unread.
     pub(super) fn is_too_long(size: usize, max_frame_size: u32) -> bool {
         size as u64 * u64::from(Self::WINDOW) > Self::limit(max_frame_size)
     }
 
-    /// ACKs of `size` bytes are to be sent; returns whether HAProxy must not have a window of them unread.
+    /// Expects ACKs of `size` bytes; returns whether HAProxy must not have a window of them unread.
     pub(super) fn expect(&mut self, size: usize) -> bool {
         self.reserve = size as u64 * u64::from(Self::WINDOW);
         self.reserve > self.limit
     }
 
-    /// Whether `size` bytes can be sent and, if HAProxy lets several requests wait, answers to all of them after that.
+    /// Returns whether `size` bytes can be sent and, if HAProxy lets several requests wait, answers to all of them
+    /// after that.
     #[inline]
     pub(super) fn has_capacity(&self, size: usize) -> bool {
         let reserve = if self.is_wide() { self.reserve } else { 0 };
         self.sent - self.read + size as u64 + reserve <= self.limit
     }
 
-    /// Whether more than half of what may be unread may be.
+    /// Returns whether more than half of what may be unread may be.
     #[inline]
     pub(super) fn needs_evidence(&self) -> bool {
         (self.sent - self.read) * 2 > self.limit
     }
 
-    /// Whether HAProxy's buffer has capacity for `size` bytes, if all before were read.
+    /// Returns whether HAProxy's buffer has capacity for `size` bytes, if all before were read.
     pub(super) fn fits(&self, size: usize) -> bool {
         size as u64 <= self.limit
     }
 
-    /// A NOTIFY has come, and there was none in the socket at `drained`; `between_frames` if no frame was sent in part.
+    /// Counts a NOTIFY that has come, with none in the socket at `drained`; `between_frames` if no frame was sent in
+    /// part.
     #[inline]
-    pub(super) fn notify(&mut self, drained: Option<Instant>, between_frames: bool, now: Instant) {
-        // HAProxy lets one request wait on a connection that was never idle, so the second one comes as if it always did.
+    pub(super) fn notify(
+        &mut self,
+        drained: Option<Instant>,
+        between_frames: bool,
+        all_answered: bool,
+        now: Instant,
+    ) {
+        // HAProxy lets one request wait on a connection that was never idle, so the second one comes as if it always did; unless it
+        // comes beside the first, as the one before, which HAProxy gave up, was never sent.
         let mut one_at_a_time = self.window == 1;
         if self.read == 0 {
             // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
             self.read = self.hello.min(self.sent);
         } else if self.fresh {
             self.fresh = false;
-            one_at_a_time = true;
+            one_at_a_time |= all_answered;
         }
         if let Some(mark) = &mut self.next_mark {
             mark.notifies += u32::from(mark.drained);
@@ -194,8 +203,8 @@ impl FlowControl {
         }
     }
 
-    /// A NOTIFY came although another has no answer yet. HAProxy gave that up, if it does let no more than one wait;
-    /// and if it does let more wait, those that overlap may have been sent in one go.
+    /// Notes that a NOTIFY came although another has no answer yet. HAProxy gave that up, if it does let no more than
+    /// one wait; and if it does let more wait, those that overlap may have been sent in one go.
     pub(super) fn overlap(&mut self) {
         self.blocked = None;
         self.forget_notifies();
@@ -207,7 +216,7 @@ impl FlowControl {
         }
     }
 
-    /// All that HAProxy had sent by now was read and handled, and no frame was sent in part.
+    /// Notes that all that HAProxy had sent by now was read and handled, and no frame was sent in part.
     #[inline]
     pub(super) fn input_drained(&mut self, now: Instant) {
         if self.mark.is_some_and(|mark| mark.is_over(self.grace, now)) {
@@ -238,7 +247,7 @@ impl FlowControl {
         }
     }
 
-    /// HAProxy was seen running some time after `after`.
+    /// Notes that HAProxy was seen running some time after `after`.
     #[inline]
     pub(super) fn ran(&mut self, after: Instant, now: Instant) {
         // What it sent before the bytes reached it may have been under way.
@@ -255,7 +264,7 @@ impl FlowControl {
         }
     }
 
-    /// HAProxy lets one request wait from now on.
+    /// Notes that HAProxy lets one request wait from now on.
     #[cold]
     fn narrowed(&mut self) {
         self.narrowed_at = None;
@@ -264,7 +273,7 @@ impl FlowControl {
         self.forget_notifies();
     }
 
-    /// `bytes` were sent.
+    /// Counts `bytes` that were sent.
     #[inline]
     pub(super) fn transmitted(&mut self, bytes: usize) {
         self.sent += bytes as u64;
@@ -312,7 +321,7 @@ impl FlowControl {
         }
     }
 
-    /// When [`part`](Self::part) may return more, if it returned nothing.
+    /// Returns when [`part`](Self::part) may return more, if it returned nothing.
     #[inline]
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let silence = self.blocked? + self.grace.saturating_mul(Self::SILENCE);
@@ -324,7 +333,7 @@ impl FlowControl {
 }
 
 impl Mark {
-    /// Whether HAProxy has been seen running since, and then had time to end its round.
+    /// Returns whether HAProxy has been seen running since, and then had time to end its round.
     fn is_over(&self, grace: Duration, now: Instant) -> bool {
         self.seen.is_some_and(|seen| seen + grace <= now)
     }
@@ -335,12 +344,12 @@ pub(super) fn first_frame_len(out: &[u8]) -> usize {
     frames(out).next().map_or(0, <[u8]>::len)
 }
 
-/// Whether `out` starts with a DISCONNECT.
+/// Returns whether `out` starts with a DISCONNECT.
 fn is_disconnect(out: &[u8]) -> bool {
     out.get(LENGTH_PREFIX) == Some(&FrameType::AGENT_DISCONNECT.0)
 }
 
-/// The frames in `out`, each with its length prefix.
+/// Returns the frames in `out`, each with its length prefix.
 fn frames(mut out: &[u8]) -> impl Iterator<Item = &[u8]> {
     core::iter::from_fn(move || {
         let len = u32::from_be_bytes(*out.first_chunk()?) as usize;

@@ -42,7 +42,7 @@ impl InFlight {
         Ticket { id, serial }
     }
 
-    /// Where the NOTIFY of `ticket` is, unless HAProxy gave it up.
+    /// Returns where the NOTIFY of `ticket` is, unless HAProxy gave it up.
     #[inline]
     pub(super) fn position(&self, ticket: &Ticket) -> Option<usize> {
         let &Ticket { id, serial } = ticket;

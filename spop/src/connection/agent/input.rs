@@ -103,7 +103,7 @@ impl Connection {
         }
     }
 
-    /// Steps 2 and 3 of SPOE.txt 3.2.4: what both sides can do.
+    /// Takes steps 2 and 3 of SPOE.txt 3.2.4: what both sides can do.
     fn hello(&mut self, mut hello: HaproxyHello) -> Result<Event, ProtocolError> {
         // HAProxy accepts 2.0 in the answer and nothing else, whatever it offers.
         if !hello.supported_versions.contains(&Version::V2_0) {
@@ -153,7 +153,8 @@ impl Connection {
     fn health_check(&mut self, negotiated: &Negotiated) -> Event {
         let passed = !self.fails_health_checks;
         if passed {
-            // With a small tune.bufsize HAProxy from 3.1 refuses the very size it offers in a check; the smallest passes.
+            // With a small tune.bufsize HAProxy from 3.1 refuses the very size it offers in a check; the smallest
+            // passes.
             agent_hello(negotiated, MIN_FRAME_SIZE, negotiated.capabilities).encode(&mut self.out);
             // HAProxy from 3.1 fails a check for any byte behind the HELLO (wire pitfall P6).
             self.start_closing();
@@ -164,7 +165,8 @@ impl Connection {
         Event::HealthCheck { passed }
     }
 
-    /// Announced although HAProxy never offers it: see [`crate::connection::fragments`].
+    /// Returns `fragmentation` if it is taken, which is announced although HAProxy never offers it: see
+    /// [`crate::connection::fragments`].
     pub(super) fn fragmentation(&self) -> Capabilities {
         if self.config.fragments.bytes > 0 { Capabilities::FRAGMENTATION } else { Capabilities::NONE }
     }
@@ -175,8 +177,8 @@ impl Connection {
         header: FrameHeader,
         take: impl FnOnce() -> RawFrame<Bytes>,
     ) -> Result<Progress, ProtocolError> {
-        // HAProxy up to 3.0 uses the ids again for the next event of a stream whose answer it did not wait for (P8). The
-        // frame stays in the input, so that the old work is dropped before the new one starts.
+        // HAProxy up to 3.0 uses the ids again for the next event of a stream whose answer it did not wait for (P8).
+        // The frame stays in the input, so that the old work is dropped before the new one starts.
         if self.in_flight.give_up(header.id) {
             return Ok(Progress::Event(Event::GivenUp(header.id)));
         }
@@ -187,9 +189,12 @@ impl Connection {
             return Ok(Progress::Wait);
         }
         self.fragments.expect_none(header.id)?;
+        // The first one since then tells all that the others of its burst could.
+        let drained = self.drained_at.filter(|_| self.ran_after != self.drained_at);
         self.ran_after = self.drained_at;
         if let Some(flow) = &mut self.flow {
-            flow.notify(self.drained_at, self.part == 0, self.clock.now);
+            let all_answered = self.in_flight.is_empty() && self.out.is_empty();
+            flow.notify(drained, self.part == 0, all_answered, self.clock.now);
         }
         if header.flags.is_abort() {
             // Given up in the frame that asks: there is nobody to answer.
@@ -206,8 +211,8 @@ impl Connection {
         self.fragment(outcome)
     }
 
-    /// HAProxy from 3.1 without pipelining sends a NOTIFY only if it waits for no other ACK on the connection: the ones before, if
-    /// any, it gave up. Their ACKs would only fill its buffer.
+    /// Gives up what a NOTIFY stands for the end of: HAProxy from 3.1 without pipelining sends one only if it waits for
+    /// no other ACK on the connection: the ones before, if any, it gave up. Their ACKs would only fill its buffer.
     #[inline]
     fn superseded(&mut self) -> Option<Event> {
         let flow = self.flow.as_mut().filter(|flow| flow.is_one_at_a_time())?;

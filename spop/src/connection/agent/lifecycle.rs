@@ -11,8 +11,8 @@ use crate::wire::FrameType;
 use crate::{Capabilities, Instant, State, Status};
 
 impl Connection {
-    /// Returns when to call [`handle_timeout`](Self::handle_timeout), if no other call on the connection comes before; it may turn
-    /// out that nothing is due yet.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), if no other call on the connection comes before;
+    /// it may turn out that nothing is due yet.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let transmit = self.flow.as_ref().and_then(FlowControl::retry_at);
@@ -53,7 +53,7 @@ impl Connection {
         self.clock.bound = next.into_iter().chain(idle).min().unwrap_or(Instant::FAR_FUTURE);
     }
 
-    /// The moments that count in this state, and what each means.
+    /// Returns the moments that count in this state, and what each means.
     fn timeouts(&self) -> impl Iterator<Item = (Instant, Due)> {
         let clock = &self.clock;
         let open = matches!(self.state, State::Hello | State::Running | State::Settling | State::Draining);
@@ -118,8 +118,8 @@ impl Connection {
         self.fails_health_checks = true;
     }
 
-    /// Lets HAProxy have one NOTIFY at most waiting on this connection from now on, if it is one from 3.1 and had more; does nothing
-    /// else. Before the HELLO it switches pipelining off.
+    /// Lets HAProxy have one NOTIFY at most waiting on this connection from now on, if it is one from 3.1 and had more;
+    /// does nothing else. Before the HELLO it switches pipelining off.
     ///
     /// HAProxy from 3.1 honours a second AGENT-HELLO, which is what this sends. HAProxy up to 3.0 ignores it.
     pub fn stop_pipelining(&mut self) {
@@ -140,14 +140,15 @@ impl Connection {
         flow.narrow(self.out.len());
     }
 
-    /// Ends the connection once every NOTIFY that was received has its ACK: the AGENT-DISCONNECT follows the last one in the same
-    /// write. It takes at most until `deadline`; see [`Timeout::Drain`]. If a drain has started before, the earlier deadline counts.
+    /// Ends the connection once every NOTIFY that was received has its ACK: the AGENT-DISCONNECT follows the last one
+    /// in the same write. It takes at most until `deadline`; see [`Timeout::Drain`]. If a drain has started before, the
+    /// earlier deadline counts.
     ///
-    /// A DISCONNECT that HAProxy's next NOTIFY crosses on its way fails that one. It crosses none if it follows the ACK to the only
-    /// NOTIFY that HAProxy has waiting, in the same write: HAProxy handles both at once. So HAProxy from 3.1 is asked to send one at
-    /// a time first, and given 100 ms to read that; a connection without NOTIFYs ends after a second of quiet, at once if it
-    /// has had that. HAProxy up to 3.0 with pipelining cannot be asked, and may be sending another NOTIFY at the very moment, which
-    /// fails.
+    /// A DISCONNECT that HAProxy's next NOTIFY crosses on its way fails that one. It crosses none if it follows the ACK
+    /// to the only NOTIFY that HAProxy has waiting, in the same write: HAProxy handles both at once. So HAProxy from
+    /// 3.1 is asked to send one at a time first, and given 100 ms to read that; a connection without NOTIFYs ends after
+    /// a second of quiet, at once if it has had that. HAProxy up to 3.0 with pipelining cannot be asked, and may be
+    /// sending another NOTIFY at the very moment, which fails.
     pub fn start_drain(&mut self, now: Instant, deadline: Instant) {
         self.clock.now = now;
         let before = self.clock.deadline;
@@ -180,7 +181,7 @@ impl Connection {
         self.clock.touch();
     }
 
-    /// All that was to be sent is.
+    /// Goes on to the state after that in which all was to be sent.
     #[inline]
     pub(super) fn all_sent(&mut self) {
         match self.state {
@@ -206,8 +207,8 @@ impl Connection {
     }
 
     /// Queues an AGENT-DISCONNECT and ends the connection; does nothing if it has ended. HAProxy fails the requests in
-    /// flight at once, with 256 plus `status`, or with 257 for [`Status::NORMAL`]. An empty `why` stands for HAProxy's own
-    /// text.
+    /// flight at once, with 256 plus `status`, or with 257 for [`Status::NORMAL`]. An empty `why` stands for HAProxy's
+    /// own text.
     pub fn disconnect(&mut self, status: Status, why: &str) {
         if self.has_ended() {
             return;
@@ -224,8 +225,10 @@ impl Connection {
     pub(super) fn start_closing(&mut self) {
         self.state = State::Closing;
         // A peer that reads slowly has as long as a drain may take.
-        let latest = self.clock.deadline.unwrap_or_default().max(self.clock.now);
-        self.clock.linger = latest + LINGER;
+        self.clock.linger = match self.clock.deadline {
+            Some(end) if self.clock.cut => end,
+            deadline => deadline.unwrap_or_default().max(self.clock.now) + LINGER,
+        };
         self.set_bound();
     }
 

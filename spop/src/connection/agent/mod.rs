@@ -23,41 +23,53 @@ use crate::frame::{AckWriter, Actions, EncodeError};
 ///
 /// To drive it, with a socket and a clock of your own (`examples/blocking` does, in a hundred lines):
 ///
-/// 1. Append what was received to an input buffer, then call [`handle_input`](Self::handle_input) until it returns `None`: it
-///    takes at most one event's worth of frames at a time. While [`is_full`](Self::is_full), receive nothing more, and call it
-///    again after an ACK.
-/// 2. If that was all that was there to receive (the socket would block, or returned less than asked for), call
-///    [`input_drained`](Self::input_drained), before anything is sent. Try to receive again after step 4, so that the next
-///    NOTIFY is known to be new.
-/// 3. For [`Event::Notify`] and [`Event::Malformed`] call [`ack`](Self::ack) or [`ack_with`](Self::ack_with) with the event's
-///    [`Ticket`], now or later, in any order. For [`Event::GivenUp`] drop the work on that NOTIFY.
-/// 4. Send what [`poll_transmit`](Self::poll_transmit) returns, say how much was taken with [`transmitted`](Self::transmitted),
-///    and go on until it is empty or the socket takes no more. Do so after each of the other steps, at the end too.
-/// 5. Wait until there is something to receive, an answer is ready, or [`poll_timeout`](Self::poll_timeout) has come; then call
-///    [`handle_timeout`](Self::handle_timeout) until it returns `None`.
+/// 1. Append what was received to an input buffer, then call [`handle_input`](Self::handle_input) until it returns
+///    `None`: it takes at most one event's worth of frames at a time. While [`is_full`](Self::is_full), receive nothing
+///    more, and call it again after an ACK.
+/// 2. If that was all there was to receive (the socket would block, or returned less than asked for), call
+///    [`input_drained`](Self::input_drained), before anything is sent. Try to receive once more after step 4, so that
+///    the next NOTIFY is known to be new. Where HAProxy has several connections, tell each what the others know of it,
+///    with [`ran_after`](Self::ran_after).
+/// 3. For [`Event::Notify`] and [`Event::Malformed`] call [`ack`](Self::ack) or [`ack_with`](Self::ack_with) with the
+///    event's [`Ticket`], now or later, in any order. For [`Event::GivenUp`] drop the work on that NOTIFY.
+/// 4. Send what [`poll_transmit`](Self::poll_transmit) returns, say how much was taken with
+///    [`transmitted`](Self::transmitted), and go on until it is empty or the socket takes no more. Do so after each of
+///    the other steps, at the end too.
+/// 5. Wait until there is something to receive, an answer is ready, or [`poll_timeout`](Self::poll_timeout) has come;
+///    then call [`handle_timeout`](Self::handle_timeout) until it returns `None`.
 /// 6. When the peer closes, call [`handle_eof`](Self::handle_eof). That, and a reset, is how HAProxy from 3.1 ends idle
 ///    connections: nothing is wrong then.
-/// 7. In [`State::Lingering`] shut the sending side down and go on receiving, so that the last bytes are not lost to a reset. In
-///    [`State::Closed`] close the socket.
+/// 7. In [`State::Lingering`] shut the sending side down and go on receiving, so that the last bytes are not lost to a
+///    reset. In [`State::Closed`] close the socket.
 /// 8. To stop, call [`start_drain`](Self::start_drain), or [`disconnect`](Self::disconnect) to stop at once.
 ///
 /// `now` is the same clock for all calls, and never goes back.
 ///
-/// | state | what is legal | what ends it |
-/// |---|---|---|
-/// | [`Hello`](State::Hello) | HAPROXY-HELLO, HAPROXY-DISCONNECT | the HELLO: `Running`, in a drain `Draining`, for a health check `Closing`; `hello_timeout`, in a drain a second without it: `Closing` |
-/// | [`Running`](State::Running) | NOTIFY and its fragments, HAPROXY-DISCONNECT; ACKs are sent | `start_drain`, `max_connection_age`: `Closing` if it is quiet, `Settling` with pipelining and HAProxy from 3.1, else `Draining`; `idle_timeout`: `Closing` |
-/// | [`Settling`](State::Settling) | as in `Running` | 100 ms after HAProxy was sent that it is to send one NOTIFY at a time: `Draining`; the deadline: as in `Draining` |
-/// | [`Draining`](State::Draining) | as in `Running` | the ACK after which none is due, or a second without a NOTIFY: `Closing`; the deadline: [`Timeout::Drain`], and `Closed` a second later |
-/// | [`Closing`](State::Closing) | nothing: what comes is ignored | all is sent: `Lingering`; a second, in a drain one after its deadline, not counted while HAProxy has to read before it is sent more: `Closed` |
-/// | [`Lingering`](State::Lingering) | nothing: what comes is ignored | the peer closes, or a second: `Closed` |
-/// | [`Closed`](State::Closed) | nothing | |
+/// What ends each state, and what is legal in it:
 ///
-/// Anything else that comes is an [`Event::Failed`], and leads to `Closing` with the DISCONNECT that says why; HAPROXY-DISCONNECT leads there,
-/// too. The end of the stream and `write_timeout` lead to `Closed` from everywhere.
+/// - [`Hello`](State::Hello): HAPROXY-HELLO and HAPROXY-DISCONNECT are legal. It ends with the HELLO: `Running`, in a
+///   drain `Draining`, for a health check `Closing`; with `hello_timeout`, in a drain a second without the HELLO:
+///   `Closing`.
+/// - [`Running`](State::Running): NOTIFY and its fragments and HAPROXY-DISCONNECT are legal; ACKs are sent. It ends
+///   with `start_drain` or `max_connection_age`: `Closing` if it is quiet, `Settling` with pipelining and HAProxy from
+///   3.1, else `Draining`; with `idle_timeout`: `Closing`.
+/// - [`Settling`](State::Settling): as `Running`. It ends 100 ms after HAProxy was sent that it is to send one NOTIFY
+///   at a time: `Draining`; at the deadline: as `Draining`.
+/// - [`Draining`](State::Draining): as `Running`. It ends with the ACK after which none is due, or a second without a
+///   NOTIFY: `Closing`; at the deadline: [`Timeout::Drain`], and `Closed` a second later.
+/// - [`Closing`](State::Closing): nothing is legal, what comes is ignored. It ends when all is sent: `Lingering`; after
+///   a second, which does not count while HAProxy has to read before it is sent more, in a drain a second after its
+///   deadline: `Closed`.
+/// - [`Lingering`](State::Lingering): nothing is legal, what comes is ignored. It ends when the peer closes, or after a
+///   second: `Closed`.
+/// - [`Closed`](State::Closed): nothing comes any more.
 ///
-/// **Ids are HAProxy's: they mean something on their own connection only**, and an ACK with ids that did not come on this
-/// very connection makes HAProxy from 3.1 lose every request on it. So an ACK needs the ticket that came with its NOTIFY.
+/// Anything else that comes is an [`Event::Failed`], and leads to `Closing` with the DISCONNECT that says why;
+/// HAPROXY-DISCONNECT leads there, too. The end of the stream and `write_timeout` lead to `Closed` from everywhere.
+///
+/// **Ids are HAProxy's: they mean something on their own connection only**, and an ACK with ids that did not come on
+/// this very connection makes HAProxy from 3.1 lose every request on it. So an ACK needs the ticket that came with its
+/// NOTIFY.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -106,8 +118,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The most that waits to be sent before no more input is taken: the ACKs to all 20 NOTIFYs that HAProxy has waiting fit, at
-    /// 16 KiB each.
+    /// The most that waits to be sent before no more input is taken: the ACKs to all 20 NOTIFYs that HAProxy has
+    /// waiting fit, at 16 KiB each.
     const MAX_UNSENT: usize = 320 * 1024;
 
     /// More than the DISCONNECT at the end of a drain has.
@@ -136,8 +148,8 @@ impl Connection {
         }
     }
 
-    /// Says that all that the peer has sent so far was received and handled. Without it, answers whose sum could fill HAProxy's
-    /// buffer wait longer: see [`Config::read_grace`].
+    /// Says that all that the peer has sent so far was received and handled. Without it, answers whose sum could fill
+    /// HAProxy's buffer wait longer: see [`Config::read_grace`].
     #[inline]
     pub fn input_drained(&mut self) {
         // Frames that wait in the input, since the connection is full, show nothing.
@@ -160,25 +172,25 @@ impl Connection {
         self.flow.as_ref().is_some_and(FlowControl::needs_evidence)
     }
 
-    /// Returns a moment after which HAProxy was seen running on this connection: for [`ran_after`](Self::ran_after) of
-    /// its others.
+    /// Returns the latest moment after which HAProxy was seen running on this connection, if it was: what
+    /// [`ran_after`](Self::ran_after) tells its other connections.
     #[inline]
     pub fn seen_running_after(&self) -> Option<Instant> {
         self.ran_after
     }
 
-    /// Says that the same HAProxy, of the same engine id, was seen running after `moment` on another connection, which is
-    /// [`seen_running_after`](Self::seen_running_after) there. Then it will have read this one, too, in
-    /// [`Config::read_grace`]: without it answers whose sum could fill HAProxy's buffer wait longer where nothing else
-    /// shows that. Call it before [`poll_transmit`](Self::poll_transmit).
+    /// Says that the same HAProxy, of the same engine id, was seen running after `moment` on another connection, as
+    /// [`seen_running_after`](Self::seen_running_after) returns there. It will have read this one, too, within
+    /// [`Config::read_grace`]: without that, answers whose sum could fill HAProxy's buffer wait longer where this
+    /// connection shows nothing. Call it before [`poll_transmit`](Self::poll_transmit).
     pub fn ran_after(&mut self, moment: Instant, now: Instant) {
         if let Some(flow) = &mut self.flow {
             flow.ran(moment, now);
         }
     }
 
-    /// Queues the ACK to the NOTIFY of `ticket`, with `actions`; returns its length in bytes, the length prefix included. An ACK to a
-    /// NOTIFY that HAProxy gave up is not sent, nor is one after the end of the connection: 0.
+    /// Queues the ACK to the NOTIFY of `ticket`, with `actions`; returns its length in bytes, the length prefix
+    /// included. An ACK to a NOTIFY that HAProxy gave up is not sent, nor is one after the end of the connection: 0.
     ///
     /// # Errors
     /// If the ACK would be longer than HAProxy takes. The ticket is in the error: answer with something shorter.
@@ -188,7 +200,8 @@ impl Connection {
     }
 
     /// Queues the ACK to the NOTIFY of `ticket`, which `write` writes in place, without a copy; returns its length as
-    /// [`ack`](Self::ack) does. `write` is not called for a NOTIFY that HAProxy gave up, nor after the end of the connection.
+    /// [`ack`](Self::ack) does. `write` is not called for a NOTIFY that HAProxy gave up, nor after the end of the
+    /// connection.
     ///
     /// # Errors
     /// If `write` fails. The ticket is in the error: answer with something else.
@@ -224,14 +237,15 @@ impl Connection {
 
     /// Returns the longest ACK, in bytes, the length prefix not counted.
     ///
-    /// One less than negotiated: an ACK that fills HAProxy's buffer to the last byte (`tune.bufsize`, four more than its
-    /// max-frame-size) wedges a connection of HAProxy from 3.1 for good (wire pitfall P1).
+    /// One less than negotiated: an ACK that fills HAProxy's buffer to the last byte (`tune.bufsize`, four more than
+    /// its max-frame-size) wedges a connection of HAProxy from 3.1 for good (wire pitfall P1).
     #[inline]
     fn max_ack_size(&self) -> usize {
         self.negotiated.as_ref().map_or(MIN_FRAME_SIZE, |negotiated| negotiated.max_frame_size) as usize - 1
     }
 
-    /// The ACK from `start` on is the longest so far. What ends pipelining, if it must end, stands in front of it.
+    /// Notes that the ACK from `start` on is the longest so far. What ends pipelining, if it must end, stands in front
+    /// of it.
     #[cold]
     fn longest_ack_at(&mut self, start: usize) {
         let ack = self.out.split_off(start);
@@ -239,11 +253,11 @@ impl Connection {
         self.out.unsplit(ack);
     }
 
-    /// Prepares for ACKs of `bytes` bytes, the length prefix included: if the buffer of a HAProxy from 3.1 could not hold one to
-    /// each of 20 NOTIFYs, pipelining ends.
+    /// Prepares for ACKs of `bytes` bytes, the length prefix included: if the buffer of a HAProxy from 3.1 could not
+    /// hold one to each of 20 NOTIFYs, pipelining ends.
     ///
-    /// A server that calls it with the [`longest_ack`](Self::longest_ack) of all its connections spares each the pauses of finding
-    /// out.
+    /// A server that calls it with the [`longest_ack`](Self::longest_ack) of all its connections spares each the pauses
+    /// of finding out.
     #[inline]
     pub fn expect_acks(&mut self, bytes: usize) {
         if bytes > self.longest_ack {
@@ -254,12 +268,12 @@ impl Connection {
         }
     }
 
-    /// Returns what is to be sent now, empty if nothing is: whole frames, of which the AGENT-HELLO must leave in one write, as
-    /// HAProxy 3.2 to 3.4 resets a connection on which it comes in parts (wire pitfall P2).
+    /// Returns what is to be sent now, empty if nothing is: whole frames, of which the AGENT-HELLO must leave in one
+    /// write, as HAProxy 3.2 to 3.4 resets a connection on which it comes in parts (wire pitfall P2).
     ///
-    /// HAProxy from 3.1 never processes another frame of a connection on which it finds its whole buffer (`tune.bufsize`, 16384
-    /// bytes by default) full of what we sent (wire pitfall P1). So long answers leave in parts: more follows once there is
-    /// evidence that HAProxy has read.
+    /// HAProxy from 3.1 never processes another frame of a connection on which it finds its whole buffer
+    /// (`tune.bufsize`, 16384 bytes by default) full of what we sent (wire pitfall P1). So long answers leave in parts:
+    /// more follows once there is evidence that HAProxy has read.
     #[inline]
     pub fn poll_transmit(&mut self, now: Instant) -> &[u8] {
         self.clock.now = now;
@@ -286,8 +300,13 @@ impl Connection {
         let Some(flow) = &mut self.flow else { return self.out.len() };
         let part = flow.part(&self.out, now);
         if !flow.has_capacity(self.out.len()) {
-            // With one request at a time few bytes can be unread. HAProxy is told so while those that wait can still be answered.
+            // With one request at a time few bytes can be unread. HAProxy is told so while those that wait can still be
+            // answered.
             self.stop_pipelining();
+        }
+        if part == 0 && self.state == State::Closing && self.clock.deadline.is_none() {
+            // The peer is not late: it is us who wait. A drain ends all the same.
+            self.start_closing();
         }
         part
     }
@@ -331,21 +350,22 @@ impl Connection {
     }
 
     /// Returns whether no input is taken until an ACK is written or sent: as many NOTIFYs wait for one as
-    /// [`Config::max_in_flight`] allows, or more than 320 KiB wait to be sent. After the end of the connection all input is taken.
+    /// [`Config::max_in_flight`] allows, or more than 320 KiB wait to be sent. After the end of the connection all
+    /// input is taken.
     #[inline]
     pub fn is_full(&self) -> bool {
         let full = self.in_flight.len() >= self.config.max_in_flight || self.out.len() >= Self::MAX_UNSENT;
         full && !self.has_ended()
     }
 
-    /// Whether nothing that comes matters any more.
+    /// Returns whether nothing that comes matters any more.
     #[inline]
     fn has_ended(&self) -> bool {
         matches!(self.state, State::Closing | State::Lingering | State::Closed)
     }
 
-    /// Returns the length of the longest ACK so far in bytes, the length prefix included: of those written here, and those that
-    /// [`Config::longest_ack`] and [`expect_acks`](Self::expect_acks) told of.
+    /// Returns the length of the longest ACK so far in bytes, the length prefix included: of those written here, and
+    /// those that [`Config::longest_ack`] and [`expect_acks`](Self::expect_acks) told of.
     #[inline]
     pub fn longest_ack(&self) -> usize {
         self.longest_ack

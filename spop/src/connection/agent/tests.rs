@@ -6,6 +6,7 @@ mod flow;
 mod fragments;
 mod hello;
 mod lifecycle;
+mod narrow;
 mod running;
 mod tickets;
 mod timeouts;
@@ -229,6 +230,9 @@ impl Transcript {
         let mut next = self.connection.poll_timeout();
         while let Some(early) = next.filter(|&early| early < due) {
             assert_eq!(self.connection.handle_timeout(early), None, "at {early:?}");
+            if self.connection.flow.as_ref().and_then(FlowControl::retry_at) == Some(early) {
+                assert!(self.connection.poll_transmit(early).is_empty(), "at {early:?}");
+            }
             next = self.connection.poll_timeout().inspect(|&later| assert!(later > early));
         }
         assert_eq!(next, Some(due), "{:?}", self.now);

@@ -49,7 +49,7 @@ impl Agent {
     fn receive(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         self.input.extend_from_slice(bytes);
         self.received = bytes.len();
-        // Each frame has 11 bytes and gives two events at most.
+        // Each frame has 11 bytes and makes two events at most.
         for _ in 0..=self.input.len() / 5 {
             match self.connection.handle_input(&mut self.input, self.now) {
                 Some(Event::Failed(error)) => {
@@ -101,7 +101,7 @@ impl Agent {
     }
 }
 
-/// Gives `wire` to an agent where it belongs, and closes.
+/// Hands `wire` to an agent where it belongs, and closes.
 fn converse(captured: &Captured, wire: &[u8]) {
     let mut agent = if is_hello(captured) { Agent::new() } else { Agent::after_hello() };
     let _ = agent.receive(wire);

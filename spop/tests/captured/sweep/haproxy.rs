@@ -33,7 +33,7 @@ fn connection(captured: &Captured, out: &mut BytesMut) -> Connection {
     connection
 }
 
-/// Gives `wire` to a connection, walks what comes of it, and closes.
+/// Hands `wire` to a connection, walks what comes of it, and closes.
 fn converse(captured: &Captured, wire: &[u8]) {
     let mut out = BytesMut::new();
     let mut connection = connection(captured, &mut out);

@@ -56,8 +56,8 @@ fn flips(wanted: impl Fn(&Captured) -> bool, mut take: impl FnMut(&Captured, &[u
     count
 }
 
-/// What a connection wrote must be whole frames, each in one part, from the right side; and after an error of the peer's,
-/// the last one must be a DISCONNECT with its status.
+/// What a connection wrote must be whole frames, each in one part, from the right side; and after an error of the
+/// peer's, the last one must be a DISCONNECT with its status.
 fn assert_good_frames(out: &mut BytesMut, from_haproxy: bool, error: Option<ProtocolError>) {
     let decoder = FrameDecoder::new(16_380);
     let mut status = None;

@@ -31,8 +31,9 @@ const LOADS: [Load; 4] = [
 
 /// How often each agent has its turn in a round.
 ///
-/// Now and then the kernel takes twice as long to copy what the client sends. The client is the bottleneck then, and an agent that
-/// waits for it, the limit too, answers a quarter less per CPU second. So the turn counts in which requests cost the client least.
+/// Now and then the kernel takes twice as long to copy what the client sends. The client is the bottleneck then, and an
+/// agent that waits for it, the limit too, answers a quarter less per CPU second. So the turn counts in which requests
+/// cost the client least.
 const TURNS: usize = 3;
 
 fn measure(options: &Options, figures: &mut Figures) -> Result<(), Error> {

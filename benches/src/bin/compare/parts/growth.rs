@@ -35,8 +35,8 @@ fn measure(options: &Options, figures: &mut Figures) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many times as much ours costs, for each frame of the longest burst against bursts of 4, and for the longest string against
-/// one of 4000 bytes, whose length takes as many bytes.
+/// How many times as much ours costs, for each frame of the longest burst against bursts of 4, and for the longest
+/// string against one of 4000 bytes, whose length takes as many bytes.
 pub(crate) fn growth(figures: &Figures) -> [Option<f64>; 2] {
     let figures = figures.part(PART.name);
     let cost =

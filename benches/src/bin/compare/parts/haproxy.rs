@@ -33,7 +33,7 @@ type Setup = (Option<Spec>, &'static str);
 /// How long HAProxy, an agent and a check may take to be ready.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// HAProxy answers by itself: what is behind it is not in the figures, and nothing of a request is logged.
+/// HAProxy answers by itself: what is behind it is not in the results, and nothing of a request is logged.
 const HAPROXY_CFG: &str = "\
 global
     maxconn 4096

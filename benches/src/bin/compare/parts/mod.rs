@@ -22,7 +22,7 @@ pub(crate) struct Part {
     pub(crate) about: &'static str,
     /// Whether it is measured when nobody asks for parts.
     pub(crate) by_default: bool,
-    /// With fewer rounds its figures are not for the page.
+    /// With fewer rounds its results are not for the page.
     pub(crate) least_rounds: usize,
     pub(crate) measure: fn(&Options, &mut Figures) -> Result<(), Error>,
     pub(crate) report: fn(&Figures) -> Report,

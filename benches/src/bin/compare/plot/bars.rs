@@ -1,4 +1,4 @@
-//! A bar chart: one bar a line, its name before it and its figure behind it.
+//! A bar chart: one bar a line, its name before it and its result behind it.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ const GAP: f64 = 12.0;
 const TOP: f64 = 44.0;
 /// Where the bars start, after their names.
 const LEFT: f64 = 300.0;
-/// Room for the figure after the longest bar.
+/// Space for the result after the longest bar.
 const RIGHT: f64 = 80.0;
 
 /// One bar.

@@ -8,7 +8,7 @@ const HEIGHT: f64 = 340.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 50.0;
 const LEFT: f64 = 72.0;
-/// Room for names at the ends of the lines.
+/// Space for names at the ends of the lines.
 const RIGHT: f64 = 150.0;
 /// How far names must be apart.
 const LINE: f64 = 17.0;
@@ -146,7 +146,7 @@ impl Plane {
         let mut free_from = f64::MIN;
         for &value in &self.xs {
             let x = self.x(value);
-            // Not all small values have room for their figures.
+            // Not all small values have space for their results.
             if x >= free_from {
                 content += &text(x, HEIGHT - BOTTOM + 20.0, "middle", INK, &(lines.x.figure)(value));
                 free_from = x + 44.0;

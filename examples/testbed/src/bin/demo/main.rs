@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use testbed::{Error, Haproxy, haproxies};
 
 const USAGE: &str = "\
-Starts HAProxy with an agent, sends requests, prints what the agent said and what HAProxy made of it, and stays up for you to
-try.
+Starts HAProxy with an agent, sends requests, prints what the agent said and what HAProxy made of it, and stays up for you
+to try.
 
 Usage: demo [AGENT] [--once]
 

@@ -40,7 +40,7 @@ pub(super) fn cases(p: &Probe) -> Vec<Case> {
         Case::must("end-after-hello", "HAProxy from 3.1", p.connected().half_close().closes()),
         Case::must("end-after-the-ack", "HAProxy from 3.1", p.connected().ask(1, 1).half_close().closes()),
         Case::must("reset-after-hello", "HAProxy from 3.1", p.connected().reset()),
-        Case::must("reset-with-a-request-at-work", "HAProxy from 3.1", p.connected().notify(1, 1).reset()),
+        Case::must("reset-with-a-request-in-flight", "HAProxy from 3.1", p.connected().notify(1, 1).reset()),
         Case::should("end-within-the-length", TCP, p.connected().send(&notify[..2]).half_close().closes()),
         Case::should("end-within-a-notify", TCP, cut_off),
         Case::should(

@@ -10,20 +10,20 @@ const SPEC: &str = "SPOE.txt 3.2.9";
 
 pub(super) fn cases(p: &Probe) -> Vec<Case> {
     let raw = |flags, payload: &[u8]| frame(FrameType::HAPROXY_DISCONNECT, flags, (0, 0), payload);
-    let at_work = p.connected().need(Need::Pipelining).notify(1, 1).notify(3, 1);
-    let at_work = at_work.may_be_acked(1, 1).may_be_acked(3, 1).disconnect(0).goodbye();
+    let in_flight = p.connected().need(Need::Pipelining).notify(1, 1).notify(3, 1);
+    let in_flight = in_flight.may_be_acked(1, 1).may_be_acked(3, 1).disconnect(0).disconnects();
     vec![
-        Case::must("normal", "SPOE.txt 3.2.9; HAProxy up to 3.0", p.connected().disconnect(0).goodbye()),
-        Case::must("after-a-request", SPEC, p.connected().ask(1, 1).disconnect(0).goodbye()),
+        Case::must("normal", "SPOE.txt 3.2.9; HAProxy up to 3.0", p.connected().disconnect(0).disconnects()),
+        Case::must("after-a-request", SPEC, p.connected().ask(1, 1).disconnect(0).disconnects()),
         Case::must(
             "idle-timeout",
             "SPOE.txt 3.2.9; HAProxy up to 3.0",
-            p.connected().ask(1, 1).disconnect(2).goodbye(),
+            p.connected().ask(1, 1).disconnect(2).disconnects(),
         ),
-        Case::must("with-an-error", SPEC, p.connected().disconnect(4).goodbye()),
-        Case::must("with-requests-at-work", SPEC, at_work),
-        Case::should("with-an-unknown-status", "SPOE.txt 3.5", p.connected().disconnect(4242).goodbye()),
-        Case::should("before-the-hello", SPEC, p.connect().disconnect(1).goodbye()),
+        Case::must("with-an-error", SPEC, p.connected().disconnect(4).disconnects()),
+        Case::must("with-requests-in-flight", SPEC, in_flight),
+        Case::should("with-an-unknown-status", "SPOE.txt 3.5", p.connected().disconnect(4242).disconnects()),
+        Case::should("before-the-hello", SPEC, p.connect().disconnect(1).disconnects()),
         Case::should(
             "without-items",
             SPEC,

@@ -1,4 +1,5 @@
-//! The cases, one file a group. "HAProxy" as the basis means that a version in use does this, see docs/haproxy-versions.md.
+//! The cases, one file a group. "HAProxy" as the basis means that a version in use does this, see
+//! docs/haproxy-versions.md.
 
 mod delivery;
 mod disconnect;

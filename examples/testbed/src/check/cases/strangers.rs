@@ -1,5 +1,5 @@
-//! Peers that are no HAProxy. The first four bytes of what they say are a length that no frame has: there is no reason to wait
-//! for the rest, and none to keep it.
+//! Peers that are no HAProxy. The first four bytes of what they say are a length that no frame has: there is no reason
+//! to wait for the rest, and none to keep it.
 
 use spop::Status;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::judge::Figures;
+use super::judge::Measurements;
 use super::length;
 use super::run::{Setting, TURN, record};
 use super::stalls::Watchdog;
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Two bursts after each reload of HAProxy, whose new worker has no connection to the agent. If `on_one`, it has one
 /// that was used once, and HAProxy from 3.1 lets all of the first burst wait on that.
-pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool) -> Outcome<Figures> {
+pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool) -> Outcome<Measurements> {
     let mut pair = setting.start(bed, size).await?;
     let _turn = TURN.lock().await;
     let (mut records, mut stalls, mut took) = (Vec::new(), Vec::new(), Duration::ZERO);
@@ -48,5 +48,5 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize, on_one: bool)
         stalls.extend(watchdog.stop().await?);
         pair.haproxy.reload().await?;
     }
-    Ok(Figures::new(&records, stalls, setting.processing, took))
+    Ok(Measurements::new(&records, stalls, setting.processing, took))
 }

@@ -5,9 +5,10 @@
 //! It is **lost** if the client got the status that `set-on-error` leaves, an answer without the agent's variable, or
 //! none.
 //!
-//! A stall is a time in which HAProxy or the agent is stopped, or in which one of them, or this process, waits more than
-//! 10 ms for a processor. It makes a request **late** if more than half of `timeout processing` of it was between the
-//! request and its end, good or bad: then the request is counted apart. With more time than that left a stall is no excuse.
+//! A stall is a time in which HAProxy or the agent is stopped, or in which one of them, or this process, waits more
+//! than 10 ms for a processor. It makes a request **late** if more than half of `timeout processing` of it was between
+//! the request and its end, good or bad: then the request is counted apart. With more time than that left a stall is no
+//! excuse.
 //!
 //! The **time** of a request is what passed until its end, without the stalls between.
 
@@ -33,7 +34,7 @@ pub(super) struct Record {
 
 /// What became of the requests of a run.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
+pub(super) struct Measurements {
     /// Of innocent requests, in order.
     times: Vec<Duration>,
     lost: usize,
@@ -44,25 +45,25 @@ pub(super) struct Figures {
     took: Duration,
 }
 
-impl Figures {
+impl Measurements {
     pub(super) fn new(records: &[Record], stalls: Vec<Window>, processing: Duration, took: Duration) -> Self {
         let stalls = Window::merge(stalls);
-        let mut figures = Self { took, ..Self::default() };
+        let mut measurements = Self { took, ..Self::default() };
         for Record { sent, ended, lost } in records {
             let stalled = Window::overlap(&stalls, *sent, *ended);
             if stalled > processing / 2 {
-                figures.late += 1;
-                figures.late_and_lost += usize::from(lost.is_some());
+                measurements.late += 1;
+                measurements.late_and_lost += usize::from(lost.is_some());
                 continue;
             }
-            figures.times.push(*ended - *sent - stalled);
+            measurements.times.push(*ended - *sent - stalled);
             if let Some(instead) = lost {
-                figures.lost += 1;
-                figures.instead.insert(instead.clone());
+                measurements.lost += 1;
+                measurements.instead.insert(instead.clone());
             }
         }
-        figures.times.sort_unstable();
-        figures
+        measurements.times.sort_unstable();
+        measurements
     }
 
     /// The time within which so many of 100 innocent requests were answered.
@@ -88,28 +89,28 @@ impl Judge {
     }
 
     /// Adds a run with answers of `size` bytes.
-    pub(super) fn add(&mut self, size: usize, figures: &Figures) {
-        let (innocents, p99) = (figures.times.len(), figures.percentile(99));
+    pub(super) fn add(&mut self, size: usize, measurements: &Measurements) {
+        let (innocents, p99) = (measurements.times.len(), measurements.percentile(99));
         let most = self.most(p99);
         let mut object = |objection| self.objections.push(format!("{size} bytes: {objection}"));
         if innocents == 0 {
             object("no innocent request has ended".to_owned());
         }
-        if figures.lost > 0 {
-            let instead = Vec::from_iter(figures.instead.iter().take(3).map(String::as_str)).join("; ");
-            object(format!("{} of {innocents} innocents lost, status {instead}", figures.lost));
+        if measurements.lost > 0 {
+            let instead = Vec::from_iter(measurements.instead.iter().take(3).map(String::as_str)).join("; ");
+            object(format!("{} of {innocents} innocents lost, status {instead}", measurements.lost));
         }
         if p99 > most {
             object(format!("the 99th percentile is {p99:?}, above {most:?}"));
         }
         self.short.get_or_insert(p99);
-        self.add_row(size, figures);
+        self.add_row(size, measurements);
     }
 
     /// Whether a run is worth another one: no request was lost, and a busy machine may have been what took the time.
-    pub(super) fn doubts(&self, figures: &Figures) -> bool {
-        let p99 = figures.percentile(99);
-        figures.lost == 0 && p99 > self.most(p99)
+    pub(super) fn doubts(&self, measurements: &Measurements) -> bool {
+        let p99 = measurements.percentile(99);
+        measurements.lost == 0 && p99 > self.most(p99)
     }
 
     /// The longest 99th percentile that passes; the first run passes with any.
@@ -117,13 +118,20 @@ impl Judge {
         3 * self.short.unwrap_or(p99) + SLACK
     }
 
-    fn add_row(&mut self, size: usize, figures: &Figures) {
+    fn add_row(&mut self, size: usize, measurements: &Measurements) {
         let Self { version, neighbours, .. } = self;
-        let [p50, p90, p99, longest] = [50, 90, 99, 100].map(|percent| millis(figures.percentile(percent)));
-        let a_second = figures.times.len() as f64 / figures.took.as_secs_f64();
-        let [size, innocents, lost, a_second, late, late_and_lost] =
-            [size, figures.times.len(), figures.lost, a_second as usize, figures.late, figures.late_and_lost]
-                .map(grouped);
+        let [p50, p90, p99, longest] =
+            [50, 90, 99, 100].map(|percent| millis(measurements.percentile(percent)));
+        let a_second = measurements.times.len() as f64 / measurements.took.as_secs_f64();
+        let [size, innocents, lost, a_second, late, late_and_lost] = [
+            size,
+            measurements.times.len(),
+            measurements.lost,
+            a_second as usize,
+            measurements.late,
+            measurements.late_and_lost,
+        ]
+        .map(grouped);
         self.rows += &format!(
             "\n| {version} | {size} B | {neighbours} | {innocents} | {lost} | \
              {p50} / {p90} / {p99} / {longest} ms | {a_second} | {late} ({late_and_lost}) |"

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
-use super::judge::{Figures, Record};
+use super::judge::{Measurements, Record};
 use super::length;
 use super::stalls::{Stalls, Watchdog, pick};
 use crate::bed::{Bed, Outcome, SOON};
@@ -77,7 +77,7 @@ impl Setting {
 }
 
 /// Has the clients of a setting ask for answers of `size` bytes.
-pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Figures> {
+pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Measurements> {
     let pair = setting.start(bed, size).await?;
     let _turn = TURN.lock().await;
     let watchdog = Watchdog::start(&pair);
@@ -112,7 +112,7 @@ pub(super) async fn run(bed: &Bed, setting: &Setting, size: usize) -> Outcome<Fi
     }
     let took = start.elapsed();
     stalls.extend(watchdog.stop().await?);
-    Ok(Figures::new(&records, stalls, setting.processing, took))
+    Ok(Measurements::new(&records, stalls, setting.processing, took))
 }
 
 /// Asks until then, and returns what became of the requests that the agent was not to be slow with.

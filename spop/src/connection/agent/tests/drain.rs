@@ -1,5 +1,30 @@
 use super::*;
 
+/// How long HAProxy has to read if nothing is seen of it: fifty times [`Config::read_grace`].
+const SILENCE: Duration = Duration::from_millis(500);
+
+impl Transcript {
+    /// 20 NOTIFYs are answered with `size` bytes each, in a drain within `time`. Returns what leaves until the end.
+    #[track_caller]
+    fn leave_in_a_drain(&mut self, size: usize, time: Duration) -> Vec<String> {
+        let ids = || (0..20).map(|index| 2 * index + 1);
+        self.asked(ids()).drain_within(time).agent(&["HELLO 2.0 16380 fragmentation"]).wakes(SETTLE, &[]);
+        for id in ids() {
+            self.long_ack(id, size);
+        }
+        let mut sent = Vec::new();
+        loop {
+            sent.extend(self.transmit());
+            if self.connection.state() != State::Closing {
+                return sent;
+            }
+            self.now = self.connection.poll_timeout().expect("an end");
+            let timeout = self.connection.handle_timeout(self.now);
+            assert!(timeout.is_none_or(|timeout| timeout == Timeout::Linger), "{timeout:?}");
+        }
+    }
+}
+
 #[test]
 fn a_drain_without_work_ends_after_a_second_in_which_a_notify_could_come() {
     Transcript::running(Config::new())
@@ -272,7 +297,7 @@ fn haproxy_from_3_1_is_asked_to_send_one_notify_at_a_time_by_a_second_hello() {
     transcript.agent(&["HELLO 2.0 1000 fragmentation"]).state(State::Running).in_flight(1);
     assert_eq!(transcript.connection.negotiated().unwrap().capabilities, Capabilities::NONE);
     transcript.connection.stop_pipelining();
-    // A drain need not ask again, and gives it the time to read that.
+    // A drain need not ask again, and lets it have the time to read that.
     transcript.agent(&[]).drain().agent(&[]).state(State::Settling).wakes(SETTLE, &[]);
     transcript.ack(1, 1).agent(&["ACK 1/1", "DISCONNECT 0"]);
 }
@@ -309,27 +334,42 @@ fn a_drain_of_a_haproxy_without_pipelining_needs_no_time_to_settle() {
     transcript.ack(1, 1).agent(&["ACK 1/1", "DISCONNECT 0"]);
 }
 
-/// A frame of 16 KiB at a time, and HAProxy asks nothing meanwhile, which would show that it has read.
+/// A frame of 16 KiB every half second, as HAProxy asks nothing meanwhile, which would show that it has read.
 #[test]
 fn the_longest_answers_to_20_notifies_all_leave_before_the_end() {
-    let ids = || (0..20).map(|index| 2 * index + 1);
     let mut transcript = Transcript::mux(Config::new());
-    transcript.asked(ids()).drain().agent(&["HELLO 2.0 16380 fragmentation"]).wakes(SETTLE, &[]);
-    for id in ids() {
-        transcript.long_ack(id, 16_383);
-    }
-    let mut sent = Vec::new();
-    loop {
-        sent.extend(transcript.transmit());
-        if transcript.connection.state() != State::Closing {
-            break;
-        }
-        transcript.now = transcript.connection.poll_timeout().expect("an end");
-        let timeout = transcript.connection.handle_timeout(transcript.now);
-        assert_eq!(timeout, None, "after {}", sent.len());
-    }
+    let sent = transcript.leave_in_a_drain(16_300, DRAIN);
     assert_eq!((sent.len(), sent.last().unwrap().as_str()), (21, "DISCONNECT 0"));
     transcript.state(State::Lingering);
+}
+
+#[test]
+fn a_drain_ends_a_second_after_its_deadline_even_if_haproxy_has_to_read_before_it_is_sent_more() {
+    let mut transcript = Transcript::mux(Config::new());
+    let deadline = transcript.now + SECOND;
+    let sent = transcript.leave_in_a_drain(16_300, SECOND);
+    assert!(sent.len() < 20 && sent.iter().all(|frame| frame.starts_with("ACK")), "{sent:?}");
+    transcript.state(State::Closed);
+    assert_eq!(transcript.now, deadline + SECOND);
+}
+
+/// HAProxy's buffer takes 16,383 bytes, and 64 are kept for the DISCONNECT.
+#[test]
+fn an_ack_that_leaves_no_capacity_for_the_disconnect_does_not_end_a_drain() {
+    let mut takes = Transcript::mux(Config::new().pipelining(false));
+    takes.asked([1]).drain().long_ack(1, 16_319).agent(&["ACK 1/1 of 16319 bytes", "DISCONNECT 0"]);
+    let mut leaves = Transcript::mux(Config::new().pipelining(false));
+    leaves.asked([1]).drain().long_ack(1, 16_320).agent(&["ACK 1/1 of 16320 bytes"]).state(State::Draining);
+    // The next one does.
+    leaves.asked([3]).ack(3, 1).agent(&["ACK 3/1", "DISCONNECT 0"]);
+}
+
+#[test]
+fn a_drain_after_such_an_ack_ends_after_a_second_without_a_notify() {
+    let mut transcript = Transcript::mux(Config::new().pipelining(false));
+    transcript.asked([1]).drain().long_ack(1, 16_383).agent(&["ACK 1/1 of 16383 bytes"]);
+    transcript.wakes(SECOND, &[Timeout::Quiet]).state(State::Closing).agent(&[]);
+    transcript.wakes(SILENCE, &[]).agent(&["DISCONNECT 0"]);
 }
 
 #[test]

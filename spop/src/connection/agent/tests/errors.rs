@@ -87,7 +87,8 @@ fn answers_before_a_fault_stay_in_front_of_the_disconnect() {
         .asked([1])
         .ack(1, 1)
         .haproxy(&[0, 0, 0, 0])
-        .events(&["ERROR frame of 0 bytes, a frame has at least 7: the peer does not speak SPOP (at byte 0 of the frame)"])
+        .events(&["ERROR frame of 0 bytes, a frame has at least 7: the peer does not speak SPOP \
+                   (at byte 0 of the frame)"])
         .agent(&["ACK 1/1", "DISCONNECT 4"]);
 }
 

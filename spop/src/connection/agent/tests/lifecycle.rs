@@ -235,6 +235,14 @@ fn draining_is_over_a_second_after_its_deadline_whatever_is_in_flight() {
 }
 
 #[test]
+fn closing_after_the_deadline_of_a_drain_is_over_a_second_after_that_too() {
+    let mut transcript = Transcript::running(Config::new());
+    transcript.asked([1]).drain().wakes(SECOND, &[Timeout::Quiet]).wakes(DRAIN - SECOND, &[Timeout::Drain]);
+    transcript.after(SECOND / 2).ack(1, 1).state(State::Closing);
+    transcript.wakes(SECOND / 2, &[Timeout::Linger]).state(State::Closed);
+}
+
+#[test]
 fn closing_ends_when_all_is_sent() {
     let mut transcript = Transcript::mux(Config::new());
     transcript.asked([1]).ack(1, 1).connection.disconnect(Status::NORMAL, "");

@@ -8,8 +8,8 @@ use metrics::{
 
 /// A recorder that a test can ask.
 #[derive(Clone, Default)]
-pub(crate) struct Figures {
-    figures: Arc<Mutex<BTreeMap<String, Arc<Figure>>>>,
+pub(crate) struct Metrics {
+    metrics: Arc<Mutex<BTreeMap<String, Arc<Metric>>>>,
     described: Arc<Mutex<Described>>,
 }
 
@@ -18,32 +18,32 @@ type Described = BTreeMap<String, (&'static str, Option<Unit>)>;
 
 /// A counter or a gauge, or the sum and the number of a histogram's samples. To record takes no allocation.
 #[derive(Default)]
-pub(crate) struct Figure(Mutex<(f64, usize)>);
+pub(crate) struct Metric(Mutex<(f64, usize)>);
 
-impl Figures {
-    /// Runs `test` in a runtime of its own, with paused time, and with these figures as its recorder.
+impl Metrics {
+    /// Runs `test` in a runtime of its own, with paused time, and with these metrics as its recorder.
     pub(crate) fn record(test: impl AsyncFnOnce(Self)) {
-        let figures = Self::default();
+        let metrics = Self::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        metrics::with_local_recorder(&figures, || runtime.unwrap().block_on(test(figures.clone())));
+        metrics::with_local_recorder(&metrics, || runtime.unwrap().block_on(test(metrics.clone())));
     }
 
-    /// The value of `key`, which is written as Prometheus does; `None` if there is no such figure.
+    /// The value of `key`, which is written as Prometheus does; `None` if there is no such metric.
     pub(crate) fn get(&self, key: &str) -> Option<f64> {
-        self.figures.lock().unwrap().get(key).map(|figure| figure.0.lock().unwrap().0)
+        self.metrics.lock().unwrap().get(key).map(|metric| metric.0.lock().unwrap().0)
     }
 
     /// How many samples the histogram `key` has.
     pub(crate) fn samples(&self, key: &str) -> usize {
-        self.figures.lock().unwrap()[key].0.lock().unwrap().1
+        self.metrics.lock().unwrap()[key].0.lock().unwrap().1
     }
 
-    /// The figures of `name` that are not zero, by their labels.
+    /// The metrics of `name` that are not zero, by their labels.
     pub(crate) fn by_labels(&self, name: &str) -> Vec<(String, f64)> {
-        let figures = self.figures.lock().unwrap();
-        let of_name = figures.iter().filter_map(|(key, figure)| {
+        let metrics = self.metrics.lock().unwrap();
+        let of_name = metrics.iter().filter_map(|(key, metric)| {
             let labels = key.strip_prefix(name)?.strip_prefix('{')?.strip_suffix('}')?;
-            Some((labels.to_owned(), figure.0.lock().unwrap().0))
+            Some((labels.to_owned(), metric.0.lock().unwrap().0))
         });
         of_name.filter(|(_, value)| *value != 0.0).collect()
     }
@@ -53,17 +53,17 @@ impl Figures {
         self.described.lock().unwrap().clone()
     }
 
-    /// The names of all figures.
+    /// The names of all metrics.
     pub(crate) fn names(&self) -> Vec<String> {
-        let figures = self.figures.lock().unwrap();
-        figures.keys().map(|key| key.split('{').next().unwrap_or_default().to_owned()).collect()
+        let metrics = self.metrics.lock().unwrap();
+        metrics.keys().map(|key| key.split('{').next().unwrap_or_default().to_owned()).collect()
     }
 
-    fn register(&self, key: &Key) -> Arc<Figure> {
+    fn register(&self, key: &Key) -> Arc<Metric> {
         let labels: Vec<_> =
             key.labels().map(|label| format!("{}=\"{}\"", label.key(), label.value())).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.figures.lock().unwrap().entry(format!("{}{labels}", key.name())).or_default().clone()
+        self.metrics.lock().unwrap().entry(format!("{}{labels}", key.name())).or_default().clone()
     }
 
     fn describe(&self, name: &KeyName, kind: &'static str, unit: Option<Unit>) {
@@ -71,7 +71,7 @@ impl Figures {
     }
 }
 
-impl Recorder for Figures {
+impl Recorder for Metrics {
     fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
         self.describe(&name, "counter", unit);
     }
@@ -97,19 +97,19 @@ impl Recorder for Figures {
     }
 }
 
-impl Figure {
+impl Metric {
     fn add(&self, value: f64) {
-        let mut figure = self.0.lock().unwrap();
-        *figure = (figure.0 + value, figure.1 + 1);
+        let mut metric = self.0.lock().unwrap();
+        *metric = (metric.0 + value, metric.1 + 1);
     }
 
     fn set_to(&self, value: f64) {
-        let mut figure = self.0.lock().unwrap();
-        *figure = (value, figure.1 + 1);
+        let mut metric = self.0.lock().unwrap();
+        *metric = (value, metric.1 + 1);
     }
 }
 
-impl CounterFn for Figure {
+impl CounterFn for Metric {
     fn increment(&self, value: u64) {
         self.add(value as f64);
     }
@@ -119,7 +119,7 @@ impl CounterFn for Figure {
     }
 }
 
-impl GaugeFn for Figure {
+impl GaugeFn for Metric {
     fn increment(&self, value: f64) {
         self.add(value);
     }
@@ -133,7 +133,7 @@ impl GaugeFn for Figure {
     }
 }
 
-impl HistogramFn for Figure {
+impl HistogramFn for Metric {
     fn record(&self, value: f64) {
         self.add(value);
     }

@@ -89,8 +89,8 @@ async fn without_pipelining_answers_of_a_seventh_of_the_buffer_never_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_pipelining_longer_ones_leave_five_milliseconds_after_their_request() {
-    assert_eq!(ask_one_by_one(16_000, 100).await, 99 * 5);
+async fn without_pipelining_longer_ones_leave_ten_milliseconds_after_their_request() {
+    assert_eq!(ask_one_by_one(16_000, 100).await, 99 * 10);
 }
 
 /// How many milliseconds `requests` take, one after the other, each answered at once with `length` bytes.

@@ -1,4 +1,4 @@
-//! Without the feature `metrics`: nothing, in the shape of `figures.rs`.
+//! Without the feature `metrics`: nothing, in the shape of `metrics.rs`.
 
 use std::marker::PhantomData;
 
@@ -8,9 +8,9 @@ use super::config::FailureKind;
 use crate::Request;
 
 #[derive(Debug)]
-pub(super) struct Figures;
+pub(super) struct Metrics;
 
-impl Figures {
+impl Metrics {
     pub(super) fn connection(&self) -> OpenConnection<'_> {
         OpenConnection(PhantomData)
     }
@@ -27,8 +27,8 @@ impl Figures {
 pub(super) struct OpenConnection<'c>(PhantomData<&'c ()>);
 
 impl<'c> OpenConnection<'c> {
-    pub(super) fn figures(&self) -> &'c Figures {
-        &Figures
+    pub(super) fn metrics(&self) -> &'c Metrics {
+        &Metrics
     }
 
     pub(super) fn ended_by_haproxy(&mut self, _: Option<Status>) {}

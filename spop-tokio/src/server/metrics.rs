@@ -1,4 +1,4 @@
-//! The figures of a server, for the feature `metrics`: see [`crate::metrics`].
+//! The metrics of a server, for the feature `metrics`: see [`crate::metrics`].
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ use crate::metrics::{
     REQUEST_DURATION, REQUESTS_IN_FLIGHT,
 };
 
-/// All figures of a server, looked up once.
+/// All metrics of a server, looked up once.
 #[derive(Debug)]
-pub(super) struct Figures {
+pub(super) struct Metrics {
     open: Gauge,
     accepted: Counter,
     passed_checks: Counter,
@@ -32,7 +32,7 @@ pub(super) struct Figures {
     ack_bytes: Counter,
 }
 
-impl Figures {
+impl Metrics {
     /// Tells the recorder what there is. Messages that are none of `names` are others.
     pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         describe();
@@ -56,7 +56,7 @@ impl Figures {
     pub(super) fn connection(&self) -> OpenConnection<'_> {
         self.accepted.increment(1);
         self.open.increment(1);
-        OpenConnection { figures: self, end: Some(DROPPED) }
+        OpenConnection { metrics: self, end: Some(DROPPED) }
     }
 
     /// A NOTIFY has come.
@@ -90,14 +90,14 @@ const DROPPED: End = (AGENT, None);
 
 /// A connection that is open, until it is dropped.
 pub(super) struct OpenConnection<'c> {
-    figures: &'c Figures,
+    metrics: &'c Metrics,
     /// `None` for a health check.
     end: Option<End>,
 }
 
 impl<'c> OpenConnection<'c> {
-    pub(super) fn figures(&self) -> &'c Figures {
-        self.figures
+    pub(super) fn metrics(&self) -> &'c Metrics {
+        self.metrics
     }
 
     /// HAProxy ends it.
@@ -120,14 +120,14 @@ impl<'c> OpenConnection<'c> {
     /// It is a health check.
     pub(super) fn checked(&mut self, passed: bool) {
         self.end = None;
-        let Figures { passed_checks, failed_checks, .. } = self.figures;
+        let Metrics { passed_checks, failed_checks, .. } = self.metrics;
         if passed { passed_checks } else { failed_checks }.increment(1);
     }
 }
 
 impl Drop for OpenConnection<'_> {
     fn drop(&mut self) {
-        self.figures.open.decrement(1);
+        self.metrics.open.decrement(1);
         if let Some((by, status)) = self.end {
             let status = status.map_or("none".to_owned(), |status| status.sendable().0.to_string());
             counter!(DISCONNECTS, "by" => by, "status" => status).increment(1);
@@ -139,31 +139,31 @@ impl Drop for OpenConnection<'_> {
 #[derive(Default)]
 pub(super) struct Measure<'c> {
     /// None for one that is not counted.
-    start: Option<(&'c Figures, Instant)>,
+    start: Option<(&'c Metrics, Instant)>,
     waits: bool,
 }
 
 impl Measure<'_> {
     /// Its handler waits for something.
     pub(super) fn waits(&mut self) {
-        if let Some((figures, _)) = self.start {
-            figures.in_flight.increment(1);
+        if let Some((metrics, _)) = self.start {
+            metrics.in_flight.increment(1);
             self.waits = true;
         }
     }
 
     /// Its ACK is written.
     pub(super) fn answered(&self) {
-        if let Some((figures, start)) = self.start {
-            figures.duration.record(start.elapsed());
+        if let Some((metrics, start)) = self.start {
+            metrics.duration.record(start.elapsed());
         }
     }
 }
 
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
-        if let (true, Some((figures, _))) = (self.waits, self.start) {
-            figures.in_flight.decrement(1);
+        if let (true, Some((metrics, _))) = (self.waits, self.start) {
+            metrics.in_flight.decrement(1);
         }
     }
 }
