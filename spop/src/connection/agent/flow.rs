@@ -170,8 +170,8 @@ impl FlowControl {
         all_answered: bool,
         now: Instant,
     ) {
-        // HAProxy lets one request wait on a connection that was never idle, so the second one comes as if it always did; unless it
-        // comes beside the first, as the one before, which HAProxy gave up, was never sent.
+        // HAProxy lets one request wait on a connection that was never idle, so the second one comes as if it always
+        // did; unless it comes beside the first, as the one before, which HAProxy gave up, was never sent.
         let mut one_at_a_time = self.window == 1;
         if self.read == 0 {
             // None comes before HAProxy has read the AGENT-HELLO; a second one may follow that.
