@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use bed::{BoxResult, SOON, agent, file, haproxy};
+use bed::{BoxResult, SOON, agent, file, haproxy, until};
 use testbed::{Backend, haproxies, http};
 
 #[tokio::test]
@@ -88,9 +88,7 @@ async fn a_list_that_changes_counts_without_a_restart() -> BoxResult {
     let bad = |line: &str| line.contains(":2: ignored: \"nonsense\" is no address");
     agent.logs().wait_for_since(mark, "the bad line", SOON, bad).await?;
     // The log's line comes a moment before the exchange.
-    while http::get(haproxy.http(), "/", &[]).await?.status != 403 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    until("a 403", async || Ok(http::get(haproxy.http(), "/", &[]).await?.status == 403)).await?;
     Ok(())
 }
 

@@ -6,14 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bed::{BoxResult, SOON, agent, haproxy};
+use bed::{BoxResult, SOON, agent, haproxy, until};
 use blocklist::current::{Current, follow};
 use blocklist::list::{Request, now};
 use blocklist::redis::RedisSource;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, cmd, pipe};
 use testbed::{AgentProcess, Backend, RedisProcess, haproxies, http};
-use tokio::time::sleep;
 
 const KEY: &str = "blocklist";
 const CHANGES: &str = "blocklist:changes";
@@ -50,16 +49,6 @@ impl Drop for Follower {
     }
 }
 
-/// Looks every few milliseconds, as there is no event: how long it took.
-async fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < SOON, "still waiting for {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-    start.elapsed()
-}
-
 async fn connect(redis: &RedisProcess) -> BoxResult<MultiplexedConnection> {
     Ok(Client::open(redis.url())?.get_multiplexed_async_connection().await?)
 }
@@ -91,11 +80,11 @@ async fn three_agents_agree_within_a_second() -> BoxResult {
     let all = |address: &str, want| agents.iter().all(|agent| agent.blocks(address) == Some(want));
     assert!(all("10.9.9.9", true) && all("192.0.2.1", false));
     add(&mut writer, "192.0.2.0/24 # now", f64::INFINITY).await?;
-    let added = until("the new entry", || all("192.0.2.1", true)).await;
+    let added = until("the new entry", async || Ok(all("192.0.2.1", true))).await?;
     add(&mut writer, "allow 192.0.2.7", f64::from(now() + 1000)).await?;
-    until("the exception", || all("192.0.2.7", false)).await;
+    until("the exception", async || Ok(all("192.0.2.7", false))).await?;
     remove(&mut writer, "192.0.2.0/24 # now").await?;
-    let removed = until("the end of the entry", || all("192.0.2.1", false)).await;
+    let removed = until("the end of the entry", async || Ok(all("192.0.2.1", false))).await?;
     println!("three agents agree {added:?} after an entry came, {removed:?} after it went");
     assert!(added.max(removed) < Duration::from_secs(1), "{added:?}, {removed:?}");
     Ok(())
@@ -107,7 +96,7 @@ async fn an_entry_expires_by_itself() -> BoxResult {
     add(&mut connect(&redis).await?, "10.0.0.1", f64::from(now() + 2)).await?;
     let agent = Follower::start(&redis).await?;
     assert_eq!(agent.blocks("10.0.0.1"), Some(true));
-    until("its end", || agent.blocks("10.0.0.1") == Some(false)).await;
+    until("its end", async || Ok(agent.blocks("10.0.0.1") == Some(false))).await?;
     Ok(())
 }
 
@@ -118,13 +107,13 @@ async fn the_last_list_stays_while_redis_is_down_and_what_it_has_then_counts() -
     let agent = Follower::start(&redis).await?;
     redis.kill();
     let before = agent.current.age();
-    until("a greater age", || agent.current.age() > before + Duration::from_secs(2)).await;
+    until("a greater age", async || Ok(agent.current.age() > before + Duration::from_secs(2))).await?;
     assert_eq!(agent.blocks("10.0.0.1"), Some(true));
     redis.restart().await?;
     add(&mut connect(&redis).await?, "10.0.0.2", f64::INFINITY).await?;
-    until("the new list", || agent.blocks("10.0.0.2") == Some(true)).await;
+    until("the new list", async || Ok(agent.blocks("10.0.0.2") == Some(true))).await?;
     assert_eq!(agent.blocks("10.0.0.1"), Some(false));
-    until("a small age", || agent.current.age() < Duration::from_secs(2)).await;
+    until("a small age", async || Ok(agent.current.age() < Duration::from_secs(2))).await?;
     Ok(())
 }
 
@@ -134,10 +123,10 @@ async fn a_redis_that_hangs_is_found_and_no_change_is_missed() -> BoxResult {
     let mut writer = connect(&redis).await?;
     let agent = Follower::start(&redis).await?;
     redis.freeze()?;
-    until("a greater age", || agent.current.age() > Duration::from_secs(7)).await;
+    until("a greater age", async || Ok(agent.current.age() > Duration::from_secs(7))).await?;
     redis.thaw()?;
     add(&mut writer, "10.0.0.1", f64::INFINITY).await?;
-    until("the change", || agent.blocks("10.0.0.1") == Some(true)).await;
+    until("the change", async || Ok(agent.blocks("10.0.0.1") == Some(true))).await?;
     Ok(())
 }
 
@@ -154,7 +143,7 @@ async fn changes_that_the_stream_no_longer_has_are_not_missed() -> BoxResult {
         all.cmd("XADD").arg(CHANGES).arg("MAXLEN").arg(1).arg("*").arg("add").arg(entry).ignore();
     }
     let () = all.query_async(&mut writer).await?;
-    until("all of them", || agent.len() == Some(4)).await;
+    until("all of them", async || Ok(agent.len() == Some(4))).await?;
     assert_eq!(agent.blocks("10.0.0.2"), Some(true));
     Ok(())
 }
@@ -178,7 +167,7 @@ async fn poison_costs_itself_only() -> BoxResult {
     let odd = ["add", "10.0.0.3", "until", "soon"];
     let () = cmd("XADD").arg(CHANGES).arg("*").arg(&odd).query_async(&mut writer).await?;
     add(&mut writer, "10.0.0.2", f64::INFINITY).await?;
-    until("the good one", || agent.blocks("10.0.0.2") == Some(true)).await;
+    until("the good one", async || Ok(agent.blocks("10.0.0.2") == Some(true))).await?;
     assert_eq!(agent.len(), Some(2));
     Ok(())
 }
@@ -196,12 +185,12 @@ async fn keys_of_another_type_leave_the_last_list_in_use() -> BoxResult {
         // The set alone is not looked at again before something is amiss.
         let () = cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query_async(&mut writer).await?;
         let before = agent.current.age();
-        until("a greater age", || agent.current.age() > before + Duration::from_secs(2)).await;
+        until("a greater age", async || Ok(agent.current.age() > before + Duration::from_secs(2))).await?;
         assert_eq!(agent.blocks("10.0.0.1"), Some(true), "{key}");
     }
     let () = cmd("DEL").arg(CHANGES).query_async(&mut writer).await?;
     add(&mut writer, "10.0.0.2", f64::INFINITY).await?;
-    until("the good one", || agent.blocks("10.0.0.2") == Some(true)).await;
+    until("the good one", async || Ok(agent.blocks("10.0.0.2") == Some(true))).await?;
     Ok(())
 }
 
@@ -226,7 +215,7 @@ async fn ten_thousand_updates_a_second_are_followed() -> BoxResult {
         let () = batch.query_async(&mut writer).await?;
     }
     let wrote = start.elapsed();
-    let late = until("all of them", || agent.len() == Some(SECONDS as usize * 10_000)).await;
+    let late = until("all of them", async || Ok(agent.len() == Some(SECONDS as usize * 10_000))).await?;
     println!("{} updates in {wrote:?}, all there {late:?} after the last", SECONDS * 10_000);
     assert!(late < Duration::from_secs(2), "{late:?}");
     Ok(())
@@ -245,9 +234,7 @@ async fn without_redis_at_the_start_the_option_decides_and_redis_may_come() -> B
         assert_eq!(response.status, status, "{word}");
         redis.restart().await?;
         loaded(&agent).await?;
-        while http::get(haproxy.http(), "/", &[]).await?.status != 200 {
-            sleep(Duration::from_millis(5)).await;
-        }
+        until("a 200", async || Ok(http::get(haproxy.http(), "/", &[]).await?.status == 200)).await?;
         let complaints = |line: &&String| line.contains("the list stays as it is");
         assert_eq!(agent.logs().all().iter().filter(complaints).count(), 1, "once a minute");
     }
@@ -270,16 +257,12 @@ async fn the_age_of_the_list_is_a_metric_and_a_password_is_not_shown() -> BoxRes
         Ok(line.ok_or(page.clone())?.parse()?)
     };
     redis.kill();
-    while age().await? < 3.0 {
-        sleep(Duration::from_millis(100)).await;
-    }
+    until("an old list", async || Ok(age().await? >= 3.0)).await?;
     let failed = |line: &str| line.contains("the list stays as it is");
     agent.wait_for_log("the complaint", SOON, failed).await?;
     assert!(agent.logs().all().iter().all(|line| !line.contains("secret")));
     redis.restart().await?;
-    while age().await? > 2.0 {
-        sleep(Duration::from_millis(100)).await;
-    }
+    until("a new list", async || Ok(age().await? <= 2.0)).await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What the tests share.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testbed::{AgentProcess, Backend, Config, Error, Haproxy, HaproxyProcess};
 
@@ -49,4 +49,18 @@ pub(crate) async fn haproxy(
     let process = HaproxyProcess::start(haproxy, &config).await?;
     process.wait_server_status("blocklist", "agent", "UP", SOON).await?;
     Ok(process)
+}
+
+/// Looks every few milliseconds, as there is no event to await: how long it took.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) async fn until(
+    what: &str,
+    mut is_so: impl AsyncFnMut() -> BoxResult<bool>,
+) -> BoxResult<Duration> {
+    let start = Instant::now();
+    while !is_so().await? {
+        assert!(start.elapsed() < SOON, "still waiting for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(start.elapsed())
 }
