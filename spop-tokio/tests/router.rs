@@ -6,15 +6,15 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use spop_tokio::spop::{Ack, FrameDecoder};
+use bytes::BytesMut;
+use spop_tokio::spop::FrameDecoder;
 use spop_tokio::{
-    Actions, BoxError, Failure, FailureKind, MessageFailure, MessageRef, MessageRequest, Request, Route,
-    Router, Server, Service, State, Unanswered, Var, service_fn,
+    Actions, BoxError, Failure, FailureKind, MessageFailure, MessageRef, MessageRequest, Route, Router,
+    Server, Service, State, Var,
 };
 use support::{
     Haproxy, Held, MAX_FRAME, PATIENCE, answer, echo, failure_of, frame, held, name_of, serve,
-    serve_one_more, soon, variables,
+    serve_one_more, soon, texts, variables,
 };
 use tokio::io::{AsyncReadExt, DuplexStream};
 
@@ -48,12 +48,6 @@ async fn haproxy(router: Router) -> Haproxy<DuplexStream> {
 async fn haproxy_of(server: Server<Router>) -> Haproxy<DuplexStream> {
     let (io, _serving) = serve(server, 1 << 16);
     Haproxy::connect(io).await
-}
-
-/// The variables of an ACK as `name=text`.
-#[track_caller]
-fn texts(ack: &Ack<Bytes>) -> Vec<String> {
-    variables(ack).into_iter().map(|(name, text)| format!("{name}={text}")).collect()
 }
 
 #[tokio::test]
@@ -477,57 +471,6 @@ async fn a_handler_that_panics_when_it_is_dropped_costs_the_others_nothing() {
     let mut haproxy = haproxy_of(Server::new(router).request_timeout(Duration::from_millis(20))).await;
     haproxy.ask_together(&["bomb", "a"]).await;
     assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.failure=timeout"]);
-}
-
-/// Middleware that says which service failed.
-struct Layer(Router);
-
-#[derive(Debug)]
-struct Wrapped(Unanswered);
-
-impl std::fmt::Display for Wrapped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the wrapped service failed")
-    }
-}
-
-impl Error for Wrapped {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-impl Service for Layer {
-    type Error = Wrapped;
-
-    async fn call(&self, request: Request) -> Result<Actions, Wrapped> {
-        self.0.call(request).await.map_err(Wrapped)
-    }
-}
-
-#[tokio::test]
-async fn middleware_that_wraps_the_error_of_a_router_takes_no_answer_away() {
-    let (held, mut calls) = Held::new();
-    let slow = Route::new(held.handler()).concurrency(1);
-    let (io, _serving) =
-        serve(Server::new(Layer(Router::new().message("slow", slow).message("a", say("by a")))), 1 << 16);
-    let mut haproxy = Haproxy::connect(io).await;
-    haproxy.ask("slow").await;
-    let _in_flight = calls.next().await;
-    haproxy.ask_together(&["slow", "a"]).await;
-    assert_eq!(texts(&haproxy.ack().await), ["txn.name=by a", "txn.failure=overload"]);
-}
-
-#[tokio::test]
-async fn any_service_can_say_what_kind_of_failure_it_is() {
-    let service = service_fn(|_: Request| async {
-        let failure = MessageFailure::new(FailureKind::Overload).of_message("m").with_error("all busy");
-        Err::<Actions, _>(Unanswered::from(failure).with_actions(answer("done")))
-    });
-    let (io, _serving) = serve(Server::new(service), 1 << 16);
-    let mut haproxy = Haproxy::connect(io).await;
-    haproxy.ask("m").await;
-    assert_eq!(texts(&haproxy.ack().await), ["txn.name=done", "txn.failure=overload"]);
 }
 
 #[test]

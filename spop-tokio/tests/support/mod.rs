@@ -111,6 +111,12 @@ pub(crate) fn variables(ack: &Ack<Bytes>) -> Vec<(String, String)> {
     variables
 }
 
+/// The variables of an ACK as `name=text`.
+#[track_caller]
+pub(crate) fn texts(ack: &Ack<Bytes>) -> Vec<String> {
+    variables(ack).into_iter().map(|(name, text)| format!("{name}={text}")).collect()
+}
+
 /// The name in an answer of [`echo`]'s.
 #[track_caller]
 pub(crate) fn name_of(ack: &Ack<Bytes>) -> String {
